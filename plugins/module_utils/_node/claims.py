@@ -1,0 +1,84 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Claims: a waiting shadow becomes a tenant where it stands; its sandbox keeps running under its own name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .._core.errors import TenancyError
+from . import records, slices
+from .apply import guarded
+from .host import Host, Outcome, write_text
+from .limits import Machine, compare_limits
+from .records import TENANT
+from .sandboxes import image_identity, require_runtime
+from .survey import Place
+from .units import SETTINGS, START_CREATED, set_enabled
+from .wishes import Work, describe
+
+
+def _stale(host: Host, work: Work, shadow: Place | None) -> str:
+    """Why this shadow cannot be claimed; empty where it can."""
+    sandbox = work.wish.sandbox
+    if shadow is None or sandbox is None:
+        return f"no shadow {work.wish.claim} with this sandbox waits here"
+    if not shadow.service.active:
+        return f"shadow {work.wish.claim} does not run, it is {shadow.service.state}"
+    if shadow.record.image != image_identity(sandbox, host.paths):
+        return f"shadow {work.wish.claim} is stale: its root file system has changed since it was made"
+    return ""
+
+
+def plan_claim(host: Host, work: Work, shadow: Place | None, outcome: Outcome) -> None:
+    """Turn the creation of a tenant into a claim where its shadow waits; else say why it starts cold."""
+    try:
+        why = _stale(host, work, shadow)
+    except TenancyError as error:
+        outcome.fail(work.wish.name, error)
+        return
+    if why or shadow is None:
+        outcome.note(work.wish.name, f"{why}; it starts cold")
+        return
+    work.changes.changes = []
+    work.changes.add("claim", "state", f"shadow {shadow.record.instance}", work.wish.state)
+    work.limits = compare_limits(work.changes, work.wish.limits, shadow.slice.limits, shadow.slice.live)
+    work.record, work.place, work.claim = shadow.record, shadow, shadow
+
+
+def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
+    """Limits, go, and the record says whose it is now.
+
+    A run that is killed after a frozen shadow went on leaves a shadow that moves, which the next run claims or freezes
+    again. A created one cannot be started twice, so there the record comes first: what is left then is a tenant whose
+    settings are a shadow's, and the next run starts it anew."""
+    sandbox, place = work.wish.sandbox, work.claim
+    if sandbox is None or place is None:
+        return
+    begin, instance, tier = host.clock(), work.record.instance, work.record.tier
+    work.record = replace(
+        work.record, name=work.wish.name, role=TENANT, priority=work.wish.priority, tier="", expires_at="", held=0,
+        sandbox=describe(sandbox),
+    )  # fmt: skip
+    late, why = slices.resize(host, instance, place.slice, work.wish.limits, work.limits, about)
+    if late:
+        outcome.note(work.wish.name, why)
+    if tier == "created":
+        records.write(host, work.record)
+        words = START_CREATED[sandbox.runtime](require_runtime(host, sandbox.runtime), host.paths, sandbox, instance)
+        host.call(words, "starting a created sandbox", work.wish.name)
+    elif place.slice.frozen:
+        slices.thaw(host, {instance: place.slice})
+    outcome.seconds[work.wish.name] = host.clock() - begin
+    outcome.started[work.wish.name] = "claimed"
+    records.write(host, work.record)
+    write_text(f"{host.paths.place(instance)}/settings", SETTINGS[sandbox.runtime](sandbox, "run"))
+    set_enabled(host, sandbox.runtime, instance, work.wish.state == "running")
+    if work.wish.frozen:
+        slices.freeze(host, [instance])
+
+
+def claim_all(host: Host, works: list[Work], about: Machine, outcome: Outcome) -> None:
+    """One after the other, each as fast as it can be."""
+    guarded(works, outcome, lambda work: claim(host, work, about, outcome))

@@ -1,0 +1,48 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""runc: a plain container with a user namespace, for those who ask for it. It shares the VM's kernel."""
+
+from __future__ import annotations
+
+from .host import Paths
+from .sandboxes import Sandbox
+
+_TEMPLATE = """# Made by predictive.tenancy.
+[Unit]
+Description=Tenant container %i (runc)
+StartLimitIntervalSec=60
+StartLimitBurst=5
+
+[Service]
+Slice=tenants-%i.slice
+Type=forking
+PIDFile={run}/runc/%i/pid
+RuntimeDirectory=tenancy/runc/%i
+RuntimeDirectoryMode=0711
+EnvironmentFile={places}/%i/settings
+ExecStart={runc} --root {run}/runc/%i --systemd-cgroup $VERB --pid-file {run}/runc/%i/pid \\
+  --bundle {places}/%i/bundle sandbox
+KillMode=mixed
+SuccessExitStatus=143
+TimeoutStartSec=120
+TimeoutStopSec=10
+Restart=always
+RestartSec=1
+OOMPolicy=kill
+"""
+
+
+def template(runc: str, paths: Paths) -> str:
+    """The unit of all runc containers; runc asks systemd for a scope beside the service, below the same slice."""
+    return _TEMPLATE.format(runc=runc, run=paths.run, places=paths.places)
+
+
+def start_created(runc: str, paths: Paths, _sandbox: Sandbox, instance: str) -> list[str]:
+    """The command that starts the program of a container which was only created."""
+    return [runc, "--root", f"{paths.run}/runc/{instance}", "--systemd-cgroup", "start", "sandbox"]
+
+
+def settings(_sandbox: Sandbox, verb: str) -> str:
+    """What differs between containers; the network is in the bundle."""
+    return f"VERB={'run --detach' if verb == 'run' else 'create'}\n"

@@ -1,0 +1,248 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shadows: sandboxes that wait with next to nothing in memory, so that their tenant starts sooner than cold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from .._core.changes import ChangeSet, result, summary
+from .._core.errors import InputError, TenancyError
+from .._core.names import tenant_name
+from .._core.units import format_bytes, format_time, parse_bytes, parse_duration, parse_time
+from . import apply, partition, records, slices
+from .host import PARENT, Host, Outcome, read_text, require_unified
+from .limits import Limits, limits_from
+from .records import SHADOW, Record
+from .sandboxes import image_identity, sandbox_from
+from .survey import Place, machine, survey
+from .units import compare_files, install_files, node_files
+from .wishes import Wish, Work, compare, settled
+
+TIERS = ("created", "frozen")
+_SETTLE_SECONDS = 0.3
+_RECLAIM_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Cap:
+    """What all shadows of a machine may take: ``count`` of them, ``memory`` bytes held by them together, and only while
+    the machine still has ``min_available`` bytes."""
+
+    count: int | None = None
+    memory: int | None = None
+    min_available: int = 0
+
+
+def cap_from(given: Mapping[str, Any] | None) -> Cap:
+    """Read the cap. Raises InputError."""
+    values = {key: value for key, value in (given or {}).items() if value is not None}
+    count = values.get("count")
+    if count is not None and count < 0:
+        raise InputError("cap.count must not be negative")
+    return Cap(
+        count,
+        parse_bytes(values["memory"]) if "memory" in values else None,
+        parse_bytes(values.get("min_available", 0)),
+    )
+
+
+def _expiry(item: Mapping[str, Any], host: Host, present: Record | None) -> str:
+    """When a shadow is given up; a time to live counts from its creation, so that a second run does not move it."""
+    if item.get("expires_at"):
+        return format_time(parse_time(item["expires_at"]))
+    if item.get("ttl"):
+        fresh = format_time(host.now + timedelta(seconds=parse_duration(item["ttl"])))
+        return present.expires_at if present and not _expired(present, host) and present.expires_at else fresh
+    return ""
+
+
+def _expired(record: Record, host: Host) -> bool:
+    return bool(record.expires_at) and parse_time(record.expires_at) <= host.now
+
+
+def _wish(item: Mapping[str, Any], host: Host, present: Record | None) -> Wish:
+    name = tenant_name(item.get("name"))
+    try:
+        tier = item.get("tier") or "frozen"
+        if tier not in TIERS:
+            raise InputError(f"tier is {tier!r}", hint=f"choose one of {', '.join(TIERS)}")
+        sandbox = sandbox_from(item, host.paths)
+        if tier == "created" and sandbox.runtime == "kata":
+            raise InputError("the tier created is not known to Kata", hint="use frozen")
+        expires = _expiry(item, host, present)
+        state = item.get("state") or "present"
+        if state == "absent" or (expires and parse_time(expires) <= host.now):
+            return Wish(name, "absent", Limits(), None)
+        priority = 50 if item.get("priority") is None else item["priority"]
+        return Wish(name, "running", limits_from(item), sandbox, priority, "", tier, expires)
+    except InputError as error:
+        raise InputError(error.message, item=name, hint=error.hint) from error
+
+
+def _wishes(
+    items: Sequence[Mapping[str, Any]], host: Host, present: Mapping[str, Record], outcome: Outcome
+) -> list[Wish]:
+    wishes: dict[str, Wish] = {}
+    for position, item in enumerate(items):
+        label = str(item.get("name") or f"item {position + 1}")
+        try:
+            if label in wishes:
+                raise InputError("is listed twice", item=label)
+            wishes[label] = _wish(item, host, present.get(label))
+        except TenancyError as error:
+            outcome.fail(label, error)
+    return list(wishes.values())
+
+
+def _capped(wishes: list[Wish], cap: Cap, outcome: Outcome) -> list[Wish]:
+    """Give up the shadows beyond the cap: the lowest priority first, then those that were listed last."""
+    kept = [wish for wish in wishes if wish.sandbox]
+    kept.sort(key=lambda wish: -wish.priority)
+    over = {wish.name for wish in kept[cap.count :]} if cap.count is not None else set()
+    for name in sorted(over):
+        outcome.note(name, f"given up: the cap is {cap.count} shadows on this machine")
+    return [Wish(wish.name, "absent", Limits(), None) if wish.name in over else wish for wish in wishes]
+
+
+def available(host: Host) -> int:
+    """Bytes that the machine can still give (MemAvailable)."""
+    text = read_text(os.path.join(host.paths.root, "proc/meminfo")) or ""
+    for line in text.splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def held(host: Host, instance: str) -> int:
+    """Bytes in memory that a shadow's slice holds."""
+    return slices.read_int(os.path.join(host.paths.slice(instance), "memory.current")) or 0
+
+
+def _same_image(work: Work, place: Place, host: Host) -> None:
+    sandbox = work.wish.sandbox
+    if sandbox and not work.start and work.record.image != image_identity(sandbox, host.paths):
+        work.changes.add("replace", "image", "stale", "fresh")
+        work.start = True
+    if place.slice.paused and work.wish.tier:
+        work.changes.add("repair", "freezer", "paused by hand", "held")
+        work.start = True
+
+
+def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, cap: Cap, outcome: Outcome) -> partition.Plan:
+    """Compare the listed shadows with those that wait here."""
+    about = machine(host)
+    known, broken = records.scan(host)
+    present = {record.name: record for record in known if record.role == SHADOW}
+    wishes = _capped(settled(host, _wishes(items, host, present, outcome), outcome), cap, outcome)
+    names = [str(item.get("name") or f"item {position + 1}") for position, item in enumerate(items)]
+    for name, record in present.items():
+        if name not in names and (purge or _expired(record, host)):
+            wishes.append(Wish(name, "absent", Limits(), None))
+            names.append(name)
+    taken = [*known, *(Record(name, name, SHADOW, "gvisor", -1) for name in broken)]
+    listed = partition.allot(wishes, present, taken, SHADOW)
+    seen = survey(host, listed, about)
+    works = []
+    for wish, record in zip(wishes, listed):
+        place = seen.places[record.instance]
+        work = compare(wish, present.get(wish.name), record, place)
+        if wish.name in present:
+            try:
+                _same_image(work, place, host)
+            except TenancyError as error:
+                outcome.fail(wish.name, error)
+        works.append(work)
+    runtimes = {wish.sandbox.runtime for wish in wishes if wish.sandbox}
+    files = node_files(host, runtimes) if runtimes else {}
+    node = ChangeSet(PARENT)
+    return partition.Plan(works, list(dict.fromkeys(names)), node, files, compare_files(node, files), seen, about,
+                          seen.parent_low)  # fmt: skip
+
+
+def shrink(host: Host, work: Work) -> None:
+    """Push a frozen shadow's memory into swap, and remember what is left."""
+    if work.wish.tier == "frozen":
+        slices.reclaim(host, host.paths.slice(work.record.instance), 0, _RECLAIM_SECONDS)
+    work.record = replace(work.record, held=held(host, work.record.instance))
+    records.write(host, work.record)
+
+
+def _give_up(host: Host, made: partition.Plan, cap: Cap, outcome: Outcome) -> None:
+    """Under pressure shadows go first: the lowest priority, then the largest."""
+    alive = [work for work in made.works if work.wish.sandbox and work.wish.name not in outcome.errors]
+    alive.sort(key=lambda work: (-work.wish.priority, held(host, work.record.instance)))
+    while alive:
+        total = sum(held(host, work.record.instance) for work in alive)
+        free = available(host)
+        if cap.memory is not None and total > cap.memory:
+            why = f"all shadows hold {format_bytes(total)}, the cap is {format_bytes(cap.memory)}"
+        elif free < cap.min_available:
+            why = f"{format_bytes(free)} are available, shadows leave {format_bytes(cap.min_available)} alone"
+        else:
+            return
+        work = alive.pop()
+        state = slices.slice_state(host, work.record.instance, {}, made.about)
+        place = replace(made.seen.places[work.record.instance], slice=state)
+        gone = Work(Wish(work.wish.name, "absent", Limits(), None), work.record, place, work.changes, remove=True)
+        apply.remove(host, [gone], outcome)
+        work.changes.add("give_up", "state", "waiting", "absent")
+        work.remove = True
+        outcome.note(work.wish.name, f"given up: {why}")
+
+
+def apply_plan(host: Host, made: partition.Plan, cap: Cap, outcome: Outcome) -> None:
+    """Make the plan real."""
+    install_files(host, made.files, made.different)
+    changed = [work for work in made.works if work.changes.changed and work.wish.name not in outcome.errors]
+    apply.remove(host, [work for work in changed if work.remove], outcome)
+    done = apply.realise(host, [work for work in changed if not work.remove], made.about, outcome)
+    apply.guarded(done, outcome, lambda work: shrink(host, work))
+    _give_up(host, made, cap, outcome)
+    if changed:
+        apply.tidy(host)
+
+
+def run(
+    host: Host,
+    items: Sequence[Mapping[str, Any]],
+    claim: Sequence[Mapping[str, Any]],
+    purge: bool,
+    cap: Cap,
+    check: bool,
+) -> dict[str, Any]:
+    """What the module returns: ``results`` of the shadows, ``claims`` of the tenants they became."""
+    require_unified(host.paths)
+    wanted = [{**(entry.get("tenant") or {}), "claim": entry.get("shadow")} for entry in claim]
+    claimed = partition.run(host, wanted, False, check) if wanted else {"results": [], "changed": False, "diff": []}
+    outcome = Outcome()
+    made = plan(host, items, purge, cap, outcome)
+    if not check:
+        apply_plan(host, made, cap, outcome)
+    works = {work.wish.name: work for work in made.works}
+    returned = summary([_result(host, name, works.get(name), outcome) for name in made.names])
+    returned["claims"] = claimed["results"]
+    returned["changed"] = returned["changed"] or claimed["changed"] or made.node.changed
+    returned["diff"] += claimed["diff"]
+    return returned
+
+
+def _result(host: Host, name: str, work: Work | None, outcome: Outcome) -> dict[str, Any]:
+    error = outcome.errors.get(name, "")
+    waits = work is not None and not error and work.wish.sandbox is not None and not work.remove
+    return result(
+        work.changes if work else ChangeSet(name),
+        error=error,
+        tier=work.wish.tier if work and waits else "",
+        state="waiting" if waits else "absent",
+        held=held(host, work.record.instance) if work and waits else 0,
+        seconds=round(outcome.seconds.get(name, 0.0), 4),
+        expires_at=work.wish.expires_at if work and waits else "",
+        slice=f"tenants-{work.record.instance}.slice" if work and waits else "",
+        notes=outcome.notes.get(name, []),
+    )

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is on this machine now: one pass over records, systemd and cgroups, whatever the number of sandboxes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .cpus import parse_cpus
+from .host import PARENT, Host, read_text, service_unit, slice_unit
+from .limits import Machine
+from .records import Record
+from .slices import SliceState, show, slice_state
+from .units import wants_path
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """A sandbox's service. ``entered`` is when its sandbox last began to run (seconds of the monotonic clock, 0 for
+    never), ``took`` the seconds from its first step until then, ``result`` how it last ended."""
+
+    active: bool
+    state: str
+    overridden: bool
+    entered: float
+    took: float
+    result: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """One sandbox as it is."""
+
+    record: Record
+    slice: SliceState
+    service: ServiceState
+    config: str
+    settings: str
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All sandboxes by instance, and the memory that ``tenants.slice`` protects."""
+
+    places: dict[str, Place]
+    parent_low: int
+
+
+def machine(host: Host) -> Machine:
+    """All CPUs of this machine, and a path on the disk that tenants read from."""
+    text = read_text(os.path.join(host.paths.root, "sys/devices/system/cpu/online"))
+    return Machine(cpus=parse_cpus(text or f"0-{host.cpus - 1}"), device=host.paths.state)
+
+
+def _number(properties: Mapping[str, list[str]], name: str) -> int:
+    text = properties.get(name, ["0"])[0]
+    return int(text) if text.isdigit() else 0
+
+
+def service_state(properties: Mapping[str, list[str]]) -> ServiceState:
+    """A service from the lines of ``systemctl show``."""
+    active, sub = (properties.get(name, ["unknown"])[0] for name in ("ActiveState", "SubState"))
+    begin, end = (_number(properties, f"{name}TimestampMonotonic") for name in ("InactiveExit", "ActiveEnter"))
+    return ServiceState(
+        active=active == "active" and sub == "running",
+        state=f"{active} ({sub})",
+        overridden=bool(properties.get("DropInPaths", [""])[0]) or properties.get("LoadState", [""])[0] == "masked",
+        entered=end / 1e6,
+        took=max(0.0, (end - begin) / 1e6),
+        result=properties.get("Result", [""])[0],
+    )
+
+
+def survey(host: Host, records: Iterable[Record], about: Machine) -> Survey:
+    """Look at the sandboxes of these records, which need not exist yet."""
+    listed = list(records)
+    units = [PARENT]
+    for record in listed:
+        units += [slice_unit(record.instance), service_unit(record.runtime, record.instance)]
+    shown = show(host, units)
+    places = {}
+    for record in listed:
+        folder = host.paths.place(record.instance)
+        places[record.instance] = Place(
+            record=record,
+            slice=slice_state(host, record.instance, shown.get(slice_unit(record.instance), {}), about),
+            service=service_state(shown.get(service_unit(record.runtime, record.instance), {})),
+            config=read_text(os.path.join(folder, "bundle", "config.json")) or "",
+            settings=read_text(os.path.join(folder, "settings")) or "",
+            enabled=os.path.islink(wants_path(host, record.runtime, record.instance)),
+        )
+    return Survey(places, _number(shown.get(PARENT, {}), "MemoryLow"))

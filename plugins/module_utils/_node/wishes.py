@@ -1,0 +1,217 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From items to a change set for each tenant: what wish and present state differ in. Nothing is changed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .._core.changes import ChangeSet
+from .._core.errors import InputError, TenancyError
+from .._core.names import tenant_name
+from .host import Host, Outcome, Paths
+from .images import resolved
+from .limits import Limits, compare_limits, limits_from
+from .records import SHADOW, Record
+from .sandboxes import Sandbox, render_config, sandbox_from
+from .survey import Place
+from .units import SETTINGS
+
+STATES = ("running", "paused", "absent")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A tenant (or a shadow, which has a ``tier``) as it shall be."""
+
+    name: str
+    state: str
+    limits: Limits
+    sandbox: Sandbox | None
+    priority: int = 50
+    claim: str = ""
+    tier: str = ""
+    expires_at: str = ""
+
+    @property
+    def verb(self) -> str:
+        """How its sandbox comes up."""
+        return "create" if self.tier == "created" else "run"
+
+    @property
+    def frozen(self) -> bool:
+        """Whether its processes shall stand still."""
+        return self.state == "paused" or self.tier == "frozen"
+
+
+@dataclass
+class Work:
+    """What is to be done for one sandbox."""
+
+    wish: Wish
+    record: Record
+    place: Place | None
+    changes: ChangeSet
+    limits: list[str] = field(default_factory=list)
+    start: bool = False
+    revert: bool = False
+    remove: bool = False
+    claim: Place | None = None
+    former_runtime: str = ""
+
+
+def wish_from(item: Mapping[str, Any], paths: Paths) -> Wish:
+    """Read one item. Raises InputError that names the tenant."""
+    name = tenant_name(item.get("name"))
+    state = item.get("state") or "running"
+    try:
+        if state not in STATES:
+            raise InputError(f"state is {state!r}", hint=f"choose one of {', '.join(STATES)}")
+        if state == "absent":
+            return Wish(name, state, Limits(), None)
+        claim = item.get("claim")
+        return Wish(
+            name,
+            state,
+            limits_from(item),
+            sandbox_from(item, paths),
+            priority=50 if item.get("priority") is None else item["priority"],
+            claim=tenant_name(claim) if claim else "",
+        )
+    except InputError as error:
+        raise InputError(error.message, item=name, hint=error.hint) from error
+
+
+def wishes_from(
+    items: Sequence[Mapping[str, Any]], paths: Paths, outcome: Outcome
+) -> tuple[list[Wish], list[str], bool]:
+    """All wishes that can be read, the names in order, and whether every item has a usable name. The others' errors go
+    to ``outcome`` under their name or position."""
+    wishes: dict[str, Wish] = {}
+    names: list[str] = []
+    all_named = True
+    for position, item in enumerate(items):
+        name = item.get("name")
+        label = str(name) if name else f"item {position + 1}"
+        try:
+            tenant_name(name)
+        except InputError:
+            all_named = False
+        if label in names:
+            outcome.fail(label, InputError("is listed twice", item=label))
+            wishes.pop(label, None)
+            continue
+        names.append(label)
+        try:
+            wishes[label] = wish_from(item, paths)
+        except TenancyError as error:
+            outcome.fail(label, error)
+    return list(wishes.values()), names, all_named
+
+
+def settled(host: Host, wishes: Sequence[Wish], outcome: Outcome) -> list[Wish]:
+    """The wishes with roots, commands and environments from their images; those whose image is unusable are left out,
+    with their errors in ``outcome``."""
+    found = [_settled(host, wish, outcome) for wish in wishes]
+    return [wish for wish in found if wish is not None]
+
+
+def _settled(host: Host, wish: Wish, outcome: Outcome) -> Wish | None:
+    try:
+        return replace(wish, sandbox=resolved(host, wish.sandbox)) if wish.sandbox else wish
+    except TenancyError as error:
+        outcome.fail(wish.name, error)
+        return None
+
+
+def _compare_sandbox(work: Work, sandbox: Sandbox, place: Place) -> None:
+    """Whether the sandbox must be made anew or only started."""
+    changes, record, verb = work.changes, work.record, work.wish.verb
+    if record.digest != sandbox.digest:
+        before = {key: value for key, value in record.sandbox.items() if key != "digest"}
+        after = describe(sandbox)
+        for key in sorted({*before, *after}):
+            changes.compare("replace", f"sandbox.{key}", before.get(key), after.get(key))
+        if not changes.changed:
+            changes.add("replace", "sandbox", "not started", "started")
+        work.start = True
+    elif place.config != render_config(sandbox, record.instance, record.index):
+        changes.add("repair", "sandbox.config", "changed by hand", "as specified")
+        work.start = True
+    elif not place.service.active:
+        changes.add("start", "state", place.service.state, work.wish.state)
+        work.start = True
+    elif place.settings != SETTINGS[sandbox.runtime](sandbox, verb):
+        changes.add("repair", "sandbox.settings", "changed by hand, or a claim was cut short", "as specified")
+        work.start = True
+    if place.service.overridden:
+        changes.add("repair", "unit", "changed by hand", "as installed")
+        work.revert = work.start = True
+
+
+def describe(sandbox: Sandbox) -> dict[str, Any]:
+    """The sandbox for people and for records; values of the environment may be secrets, so only names and a digest."""
+    return {
+        "runtime": sandbox.runtime,
+        "rootfs": sandbox.rootfs,
+        "command": list(sandbox.command),
+        "env": [name for name, _value in sandbox.env],
+        "network": sandbox.network,
+        "user": ":".join(str(one) for one in sandbox.user),
+        "writable": sandbox.writable,
+        "digest": sandbox.digest,
+    }
+
+
+def _compare_state(work: Work, place: Place) -> None:
+    wish = work.wish
+    if wish.frozen and not place.slice.frozen:
+        work.changes.add("pause", "state", "running", wish.state)
+    if not wish.frozen and place.slice.frozen:
+        work.changes.add("resume", "state", "paused", wish.state)
+    enabled = wish.state == "running" and not wish.tier
+    if place.enabled != enabled:
+        work.changes.add("repair", "starts_with_machine", place.enabled, enabled)
+
+
+def compare(wish: Wish, record: Record | None, fresh: Record, place: Place | None) -> Work:
+    """What one sandbox needs. ``record`` is None for a new one, which gets ``fresh``; ``place`` is what is there."""
+    changes = ChangeSet(wish.name)
+    if wish.sandbox is None:
+        if record is not None:
+            changes.add("remove", "state", "present", "absent")
+        return Work(wish, record or fresh, place, changes, remove=record is not None)
+    work = Work(wish, record or fresh, place, changes)
+    if place is None:
+        return work
+    if record is None:
+        changes.add("create", "state", "absent", wish.state)
+        work.limits = compare_limits(changes, wish.limits, place.slice.limits, place.slice.live, fresh=True)
+        work.start = True
+        work.revert = place.service.overridden
+        return work
+    if record.runtime != wish.sandbox.runtime:
+        work.former_runtime = record.runtime
+    _compare_sandbox(work, wish.sandbox, place)
+    work.limits = compare_limits(changes, wish.limits, place.slice.limits, place.slice.live)
+    _compare_state(work, place)
+    changes.compare("update", "priority", record.priority, wish.priority)
+    changes.compare("update", "expires_at", record.expires_at, wish.expires_at)
+    return work
+
+
+def by_name(records: Sequence[Record], role: str) -> dict[str, Record]:
+    """Records of one role by the name of their tenant or shadow."""
+    return {record.name: record for record in records if record.role == role}
+
+
+def find_shadow(name: str, sandbox: Sandbox, records: Sequence[Record], taken: set[str]) -> Record | None:
+    """The waiting shadow of this name that was started with this very sandbox and is not taken yet."""
+    for record in records:
+        waits = record.role == SHADOW and record.name == name and record.digest == sandbox.digest
+        if waits and record.instance not in taken:
+            return record
+    return None
