@@ -1,0 +1,283 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a cell: resize first, then relieve full VMs, then empty those that are not needed, then ask for a VM."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from .._planning import moves
+from .._planning.demand import MEMORY, RESOURCES
+from .._planning.guard import Guard, Past
+from .._planning.plan import Action, plan_document
+from .._planning.policy import Policy
+from .._planning.policy_reader import narrowed, policy_document
+from .._planning.resize import Observed, Resized, resize
+from .._planning.sizing import tenant_limits
+from .._store.interface import Document, Store
+from .cells import Entry, Picture, demand_of, picture
+from .observed import Measured, observed, vm_checks
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.floating]
+else:
+    try:
+        import numpy as np
+    except ImportError:  # the plugin that needs it says so (libraries.require)
+        pass
+
+
+@dataclass
+class Proposal:
+    """What a run proposes: the plan's document, without its id and times."""
+
+    pict: Picture
+    actions: list[Action] = field(default_factory=list)
+    limits: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+
+def propose(
+    store: Store,
+    cell: str,
+    vms: Mapping[str, Document],
+    tenants: Mapping[str, Document],
+    policy: Policy,
+    now: datetime,
+    *,
+    mode: str,
+    measured: Mapping[str, Sequence[Mapping[str, Any]]],
+    more: Sequence[Action] = (),
+) -> Document:
+    """Propose a plan for the cell; ``more`` actions are part of it. It reads the store and changes nothing."""
+    pict = picture(store, vms, {}, [], policy, now)
+    history = Measured(store, pict, policy, now)
+    seen = observed(pict, history, tenants, measured, policy, now)
+    before = float(moves.score(pict.cell, range(len(pict.keys))))
+    proposal = Proposal(pict)
+    settled = {name for name, one in tenants.items() if one["state"] != "absent" and not one.get("moving_to")}
+    targets = _resizes(proposal, seen, tenants, settled, policy)
+    _grow(pict, targets, policy)
+    guard = _guard(pict, tenants, policy, now)
+    shares = vm_checks(pict, history.checks)
+    steps, stuck = moves.relieve(pict.cell, guard, shares)
+    steps += moves.consolidate(pict.cell, guard)
+    for step in steps:
+        _moves(proposal, step)
+    _new_vms(proposal, stuck)
+    proposal.actions.extend(more)
+    proposal.limits.update(guard.bites)
+    after = float(moves.score(pict.cell, range(len(pict.keys))))
+    return plan_document(
+        cell,
+        proposal.actions,
+        mode=mode,
+        policy=policy_document(policy),
+        score={"before": round(before, 4), "after": round(after, 4)},
+        limits=dict(sorted(proposal.limits.items())),
+        notes=proposal.notes,
+    )
+
+
+def _resizes(
+    proposal: Proposal, seen: Observed, tenants: Mapping[str, Document], settled: set[str], policy: Policy
+) -> Floats:
+    """Add the resize actions; returns the limits afterwards (n, R)."""
+    pict = proposal.pict
+    groups: dict[Policy, list[int]] = {}
+    keyed: dict[str, Policy] = {}
+    for row, entry in enumerate(pict.entries):
+        if entry.name in settled and tenants[entry.name].get("vm") == pict.keys[entry.vm]:
+            profile = entry.profile["key"]
+            if profile not in keyed:
+                keyed[profile] = replace(narrowed(policy, profile=profile), overrides=())
+            groups.setdefault(keyed[profile], []).append(row)
+    targets = seen.limits.copy()
+    found: dict[int, tuple[Resized, int, Policy]] = {}
+    for rule, rows in groups.items():
+        done = resize(_rows(seen, rows), rule.resize, rule.sizing)
+        for number, row in enumerate(rows):
+            proposal.limits.update(done.bites[number])
+            if done.changed[number].any():
+                targets[row] = done.target[number]
+                found[row] = (done, number, rule)
+    held = _within_memory(pict, seen.limits, targets)
+    proposal.limits["packing.memory_overcommit"] += len(held)
+    for row, (done, number, rule) in sorted(found.items()):
+        if (targets[row] != seen.limits[row]).any():
+            bites = (*done.bites[number], "packing.memory_overcommit") if row in held else done.bites[number]
+            _resized(proposal, targets[row], done.reasons[number], bites, row, tenants, rule)
+    return targets
+
+
+def _within_memory(pict: Picture, limits: Floats, targets: Floats) -> set[int]:
+    """Take back memory growth, of the least important first, where all maxima of a VM would exceed what it may promise.
+    Returns those rows."""
+    held: set[int] = set()
+    sums = np.zeros(len(pict.keys))
+    memory = np.nan_to_num(targets[:, MEMORY], posinf=0.0)
+    places = np.array([entry.vm for entry in pict.entries], dtype=np.int64)
+    np.add.at(sums, places, memory)
+    growth = targets[:, MEMORY] > limits[:, MEMORY]
+    order = sorted(np.flatnonzero(growth), key=lambda row: (pict.entries[row].priority, pict.entries[row].name))
+    for row in order:
+        vm = places[row]
+        if sums[vm] > pict.cell.packer.limit_room[vm] * (1 + 1e-9):
+            sums[vm] -= targets[row, MEMORY] - limits[row, MEMORY]
+            targets[row, MEMORY] = limits[row, MEMORY]
+            held.add(int(row))
+    return held
+
+
+def _rows(seen: Observed, rows: Sequence[int]) -> Observed:
+    index = np.array(rows, dtype=np.int64)
+    return Observed(**{name: value[index] for name, value in vars(seen).items()})
+
+
+def _resized(
+    proposal: Proposal,
+    target: Floats,
+    reasons: tuple[str, ...],
+    bites: tuple[str, ...],
+    row: int,
+    tenants: Mapping[str, Document],
+    rule: Policy,
+) -> None:
+    entry = proposal.pict.entries[row]
+    tenant = tenants[entry.name]
+    values = [float(value) if np.isfinite(value) else None for value in target]
+    limits = dict(zip(RESOURCES, values))
+    made = tenant_limits(limits, float(tenant["memory"].get("low") or 0), int(tenant["priority"]), rule.sizing)
+    before, after = _difference(tenant, made)
+    measured = any("forecast" not in reason for reason in reasons)
+    proposal.actions.append(
+        Action(
+            "resize",
+            entry.name,
+            "; ".join(reasons),
+            rule="resize",
+            profile=entry.profile["key"],
+            confidence=1.0 if measured else _confidence(entry),
+            before=before,
+            after=after,
+            effect={"vm": proposal.pict.keys[entry.vm]},
+            limits=bites,
+        )
+    )
+
+
+def _confidence(entry: Entry) -> float:
+    """How far the least trusted of a profile's forecasts may be trusted."""
+    patterns = (entry.profile.get("patterns") or {}).values()
+    return round(min((float(one.get("confidence") or 0.0) for one in patterns), default=0.0), 3)
+
+
+def _difference(tenant: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The limits that differ, before and after, in the shape of a tenant's document."""
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for part in ("cpu", "memory", "io"):
+        for key, value in made[part].items():
+            if key != "weight" and (tenant.get(part) or {}).get(key) != value:
+                before.setdefault(part, {})[key] = (tenant.get(part) or {}).get(key)
+                after.setdefault(part, {})[key] = value
+    return before, after
+
+
+def _grow(pict: Picture, targets: Floats, policy: Policy) -> None:
+    """Let the packer know the new limits, so that what is resized is what is placed."""
+    changed = [row for row, entry in enumerate(pict.entries) if not _same(entry.limits, targets[row])]
+    if not changed:
+        return
+    entries = list(pict.entries)
+    for row in changed:
+        limits = {name: float(value) if np.isfinite(value) else None for name, value in zip(RESOURCES, targets[row])}
+        old = entries[row]
+        entries[row] = Entry(old.name, old.profile, limits, old.priority, old.vm)
+    pict.entries[:] = entries
+    demand = demand_of([entries[row] for row in changed], pict.forecast, policy)
+    pict.cell.packer.change(changed, demand, targets[changed][:, MEMORY])
+
+
+def _same(limits: Mapping[str, float | None], row: Floats) -> bool:
+    values = [limits.get(name) for name in RESOURCES]
+    return all((value is None and not np.isfinite(new)) or value == new for value, new in zip(values, row))
+
+
+def _guard(pict: Picture, tenants: Mapping[str, Document], policy: Policy, now: datetime) -> Guard:
+    pasts, rules = [], []
+    cache: dict[str, Any] = {}
+    for entry in pict.entries:
+        history = [
+            Past(one["at"].timestamp(), one["source"], one["target"], float(one["gain"]), bool(one.get("useless")))
+            for one in (tenants.get(entry.name) or {}).get("moves") or ()
+        ]
+        pasts.append(history)
+        profile = entry.profile["key"]
+        if profile not in cache:
+            cache[profile] = narrowed(policy, profile=profile).move
+        rules.append(cache[profile])
+    guard = Guard(pict.cell.guests, pasts, rules, policy.move, now.timestamp())
+    for row, entry in enumerate(pict.entries):  # one that is on its way already stays out of this
+        tenant = tenants.get(entry.name)
+        if tenant is None or tenant.get("moving_to") or tenant.get("vm") != pict.keys[entry.vm]:
+            guard.moved.add(row)
+    return guard
+
+
+def _moves(proposal: Proposal, step: moves.Step) -> None:
+    pict = proposal.pict
+    source = pict.keys[step.vm]
+    kind = "consolidate" if step.kind == "empty" else "move"
+    wording = "to empty" if step.kind == "empty" else "to relieve"
+    for moved in step.moves:
+        entry = pict.entries[moved.guest]
+        target = pict.keys[moved.target]
+        proposal.actions.append(
+            Action(
+                kind,
+                entry.name,
+                f"{wording} {source}: {step.reason}",
+                rule=step.kind,
+                group=f"{step.kind} {source}",
+                profile=entry.profile["key"],
+                confidence=_confidence(entry),
+                before={"vm": source},
+                after={"vm": target},
+                effect={
+                    "peak_before": round(step.peak_before, 4),
+                    "peak_after": round(step.peak_after, 4),
+                    "target_peak_after": round(float(pict.cell.packer.used_of(moved.target).max()), 4),
+                    "gain": round(step.gain, 4),
+                    "move_seconds": round(moves.move_cost(pict.cell, moved.guest), 2),
+                },
+            )
+        )
+
+
+def _new_vms(proposal: Proposal, stuck: Sequence[tuple[int, str]]) -> None:
+    """VMs that nothing could relieve: ask for a new one, once, with the reasons."""
+    if not stuck:
+        return
+    pict = proposal.pict
+    names = [pict.keys[vm] for vm, _why in stuck]
+    reasons = "; ".join(f"{pict.keys[vm]} {why}" for vm, why in stuck)
+    proposal.actions.append(
+        Action(
+            "vm",
+            "",
+            f"no VM can take enough of what is too much: {reasons}",
+            rule="relieve",
+            group="new VM",
+            after={"vms": 1},
+            effect={"relieves": ", ".join(names)},
+        )
+    )
