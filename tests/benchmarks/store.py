@@ -1,0 +1,403 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The store beside the plain driver doing the same writes, on SQLite and on a MongoDB wire server; sizes and memory.
+
+The plain driver packs a day of a series with zlib and writes it, and checks nothing: neither values nor versions nor
+what is there already. A second peer keeps every sample as a row or document of its own, which is what one would write
+first. Writes are confirmed alike (the disk, or a majority with its journal). Samples are those of a real set of traces.
+Turns of ours and the peer alternate, and the best of each counts, so that a busy machine slows both.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import _common
+import numpy as np
+import pymongo
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "contract" / "store"))
+connect = _common.product("_store.connect")
+interface = _common.product("_store.interface")
+values = _common.product("_store.values")
+servers = importlib.import_module("servers")  # of the contract suite
+
+SET = "bitbrains_faststorage"
+ALWAYS = (datetime(1970, 1, 1, tzinfo=timezone.utc), datetime(2200, 1, 1, tzinfo=timezone.utc))
+GIB = 1024**3
+TURNS = 3
+BATCH = 400  # buckets in one write, as the store does it
+LISTING = """
+import json, resource, sys, time
+sys.path[:0] = json.loads(sys.argv[3])
+from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+start = time.perf_counter()
+with open_store(sys.argv[1], read_only=True) as store:
+    before = peak()
+    count = sum(1 for _profile in store.find("profiles")) if sys.argv[2] == "find" else len(store.keys("profiles"))
+    print(json.dumps({"count": count, "seconds": time.perf_counter() - start, "mebibytes": peak() - before}))
+"""
+
+
+def traces(data: Path) -> tuple[str, list[dict[str, np.ndarray]]]:
+    """The series of the preferred set, else of the first one that has CPU in 5-minute steps."""
+    for folder in [data / SET, *sorted(data.iterdir())]:
+        found = [series for series in _common.load(folder).values() if "cpu" in series and len(series["t"]) > 1000]
+        if found and _common.step_of(found[0]["t"]) == 300:
+            return folder.name, found
+    raise SystemExit(f"{data} has no set with CPU in 5-minute steps")
+
+
+def history(found: list[dict[str, np.ndarray]], count: int, days: int) -> list[Any]:
+    """Series as usage batches: cores of 4, bytes of 4 GiB, bytes/s; the set is repeated when it has too few."""
+    batches = []
+    for number in range(count):
+        series = found[number % len(found)]
+        chosen = series["t"] < series["t"][0] + days * 86400
+        columns = {"cpu": np.round(series["cpu"][chosen] * 0.04, 6)}
+        for metric, column, scale in (("memory", "memory", 4 * GIB / 100), ("io_read", "io", 1000.0)):
+            if column in series:
+                columns[metric] = np.round(series[column][chosen] * scale)
+        arrays = {metric: array("d", column.tolist()) for metric, column in columns.items()}
+        batches.append(interface.UsageBatch(f"w{number:05d}", "", array("d", series["t"][chosen].tolist()), arrays))
+    return batches
+
+
+def profile(number: int) -> dict[str, Any]:
+    """A profile as learning leaves it."""
+    pattern = {
+        "step": 300.0,
+        "horizon": 288,
+        "quantiles": [0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99],
+        "model": "seasonal",
+    }
+    pattern.update(
+        period=86400.0, mase=0.71, pinball=0.02, coverage=0.95, last_error=0.1, days=30.0, level=0.2, peak=0.9
+    )
+    return {
+        "key": f"p{number:06d}",
+        "workload": f"registry.example.org/team{number % 100}/app{number}",
+        "parameters": {"size": "large"},
+        "priority": 50,
+        "bounds": {metric: {"min": None, "max": 1.5} for metric in interface.METRICS},
+        "timezone": "Europe/Berlin",
+        "patterns": dict.fromkeys(("cpu", "memory"), pattern),
+        "arrival": {"kind": "periodic", "period": 3600.0, "phase": 12.0, "jitter": 3.0, "fill": 0.98},
+        "learned_at": datetime(2026, 3, 2, tzinfo=timezone.utc),
+    }
+
+
+def rate(count: int, work: Callable[[], Any]) -> float:
+    """How many per second."""
+    start = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - start)
+
+
+def turns(ours: Callable[[list[Any]], Any], peer: Callable[[list[Any]], Any], items: list[Any]) -> tuple[float, float]:
+    """The best rates of both over the same items, a part of them in each turn."""
+    best = [0.0, 0.0]
+    size = len(items) // TURNS
+    for turn in range(TURNS):
+        part = items[turn * size : (turn + 1) * size]
+        for place, work in enumerate((ours, peer)):
+            best[place] = max(best[place], rate(len(part), partial(work, part)))
+    return best[0], best[1]
+
+
+def packed(batches: list[Any]) -> list[bytes]:
+    """The bytes of each day of each series, as one packs them without much thought."""
+    blobs = []
+    for batch in batches:
+        begin = 0
+        while begin < len(batch.times):
+            end = bisect_left(batch.times, (batch.times[begin] // 86400 + 1) * 86400)
+            columns = [column[begin:end].tobytes() for column in (batch.times, *batch.values.values())]
+            blobs.append(zlib.compress(b"".join(columns), 1))
+            begin = end
+    return blobs
+
+
+class PlainSQLite:
+    """The standard library's driver, with the store's journal and durability."""
+
+    def __init__(self, folder: Path) -> None:
+        self.count = 0
+        self.connection = sqlite3.connect(folder / "plain.db", isolation_level=None)
+        for statement in ("journal_mode=WAL", "synchronous=EXTRA", "cache_size=-16384"):
+            self.connection.execute(f"PRAGMA {statement}")
+        self.connection.execute(
+            "CREATE TABLE bucket (id INTEGER PRIMARY KEY, day INT, level INT, version INT, data BLOB)"
+        )
+        columns = "series TEXT, time REAL, cpu REAL, memory REAL, io REAL, PRIMARY KEY (series, time)"
+        self.connection.execute(f"CREATE TABLE sample ({columns})")
+        self.connection.execute("CREATE TABLE document (key TEXT PRIMARY KEY, version INT, body TEXT)")
+
+    def many(self, statement: str, rows: list[tuple[Any, ...]], size: int) -> None:
+        for begin in range(0, len(rows), size):
+            self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.executemany(statement, rows[begin : begin + size])
+            self.connection.execute("COMMIT")
+
+    def buckets(self, blobs: list[bytes]) -> None:
+        rows = [(self.count + number, number % 30, 1, 1, blob) for number, blob in enumerate(blobs)]
+        self.count += len(rows)
+        self.many("INSERT INTO bucket VALUES (?, ?, ?, ?, ?)", rows, BATCH)
+
+    def samples(self, rows: list[tuple[Any, ...]]) -> None:
+        self.many("INSERT OR IGNORE INTO sample VALUES (?, ?, ?, ?, ?)", rows, 100_000)
+
+    def documents(self, bodies: list[tuple[str, str]]) -> None:
+        self.many("INSERT INTO document VALUES (?, 1, ?)", bodies, 1000)
+
+    def read(self, keys: list[str]) -> None:
+        for key in keys:
+            row = self.connection.execute("SELECT key, version, body FROM document WHERE key = ?", (key,)).fetchone()
+            json.loads(row[2])
+
+    def claim(self, bodies: list[tuple[str, str]]) -> None:
+        for key, body in bodies:
+            self.connection.execute("BEGIN IMMEDIATE")
+            statement = "UPDATE document SET version = version + 1, body = ? WHERE key = ? AND version = 1"
+            self.connection.execute(statement, (body, key))
+            self.connection.execute("COMMIT")
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class PlainMongo:
+    """pymongo with the store's confirmation."""
+
+    def __init__(self, uri: str) -> None:
+        self.count = 0
+        self.client = pymongo.MongoClient(uri.replace("/bench?", "/plain?"))
+        self.database = self.client.get_default_database().with_options(
+            write_concern=WriteConcern(w="majority", j=True), read_concern=ReadConcern("majority")
+        )
+        self.database.bucket.create_index([("p", 1), ("d", 1), ("_id", 1)])
+        self.database.bucket.create_index([("l", 1), ("d", 1)])
+        for name in ("workload", "zone", "origin"):
+            self.database.document.create_index([(name, 1), ("_id", 1)])
+
+    def many(self, name: str, rows: list[dict[str, Any]], size: int) -> None:
+        for begin in range(0, len(rows), size):
+            self.database[name].insert_many(rows[begin : begin + size], ordered=False)
+
+    def buckets(self, blobs: list[bytes]) -> None:
+        rows = [
+            {"_id": f"w/{number:07d}", "p": f"w{number // 30}", "t": "", "d": number % 30, "l": 1, "v": 1, "b": blob}
+            for number, blob in enumerate(blobs, start=self.count)
+        ]
+        self.count += len(rows)
+        self.many("bucket", rows, BATCH)
+
+    def samples(self, rows: list[tuple[Any, ...]]) -> None:
+        names = ("s", "t", "cpu", "memory", "io")
+        self.many("sample", [dict(zip(names, row, strict=True)) for row in rows], 10_000)
+
+    def documents(self, bodies: list[tuple[str, str]]) -> None:
+        rows = [{"_id": key, "version": 1, **values.escape(json.loads(body))} for key, body in bodies]
+        self.many("document", rows, 1000)
+
+    def read(self, keys: list[str]) -> None:
+        for key in keys:
+            self.database.document.find_one({"_id": key})
+
+    def claim(self, bodies: list[tuple[str, str]]) -> None:
+        for key, _body in bodies:
+            change = {"$set": {"state": "claimed"}, "$inc": {"version": 1}}
+            self.database.document.update_one({"_id": key, "version": 1}, change)
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def measure(uri: str, plain: Any, batches: list[Any], work: dict[str, int]) -> dict[str, dict[str, float]]:
+    """Rates of the store and of the plain driver on one database."""
+    ours: dict[str, float] = {}
+    peer: dict[str, float] = {}
+
+    def put(figure: str, count: int, rates: tuple[float, float]) -> None:
+        ours[figure], peer[figure] = (one * count for one in rates)
+
+    samples = len(batches[0].times)
+    with connect.open_store(uri) as store:
+        put("ingest samples/s", samples, turns(store.append_usage, lambda part: plain.buckets(packed(part)), batches))
+        ours["same again samples/s"] = samples * rate(len(batches), lambda: store.append_usage(batches))
+        names = [batch.profile for batch in batches]
+        reading = rate(len(batches), lambda: sum(1 for _ in store.read_usage(names, *ALWAYS)))
+        ours["history read samples/s"] = samples * reading
+        rows = [
+            (batch.profile, moment, *(column[place] for column in list(batch.values.values())[:3]))
+            for batch in batches
+            for place, moment in enumerate(batch.times)
+        ][: work["rows"]]
+        peer["ingest as rows samples/s"] = rate(len(rows), lambda: plain.samples(rows))
+
+        documents = [profile(number) for number in range(work["documents"])]
+        hidden = ("key", "learned_at")
+        bodies = {
+            document["key"]: json.dumps({name: item for name, item in document.items() if name not in hidden})
+            for document in documents
+        }
+
+        def plain_documents(part: list[dict[str, Any]]) -> None:
+            plain.documents([(document["key"], bodies[document["key"]]) for document in part])
+
+        put("profile writes/s", 1, turns(partial(store.put_many, "profiles"), plain_documents, documents))
+        keys = list(bodies)[: work["reads"]]
+        put("profile reads/s", 1, turns(lambda part: [store.get("profiles", key) for key in part], plain.read, keys))
+        found = store.get_many("profiles", keys[: work["claims"]])
+
+        def claim(part: list[str]) -> None:
+            for key in part:
+                store.update("profiles", {**found[key], "state": "claimed"})
+
+        def plain_claim(part: list[str]) -> None:
+            plain.claim([(key, bodies[key]) for key in part])
+
+        put("claims/s", 1, turns(claim, plain_claim, list(found)))
+    return {"ours": ours, "plain": peer}
+
+
+def listing(uri: str, how: str) -> dict[str, float]:
+    """Open and list in a process of its own: seconds, and how far its memory grew."""
+    paths = json.dumps([path for path in sys.path if path])
+    done = subprocess.run([sys.executable, "-c", LISTING, uri, how, paths], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def year(folder: Path, batches: list[Any]) -> dict[str, float]:
+    """What a day of a tenant takes on the disk, raw and downsampled, and so a year of 10,000 tenants."""
+    sizes = []
+    days = sum(len({int(time // 86400) for time in batch.times}) for batch in batches)
+    for name in ("raw", "hourly"):
+        path = folder / f"{name}.db"
+        with connect.open_store(f"sqlite://{path}?journal=delete") as store:
+            store.append_usage(batches)
+            if name == "hourly":
+                end = store.newest() + timedelta(days=1)
+                store.compact(end, ALWAYS[0], ALWAYS[0])
+        with closing(sqlite3.connect(path)) as raw:
+            raw.execute("VACUUM")
+        sizes.append(path.stat().st_size / days)
+    raw, hourly = sizes
+    return {
+        "bytes per tenant-day, 5 min": raw,
+        "bytes per tenant-day, hourly": hourly,
+        "bytes per 5-min value": raw / 288 / len(batches[0].values),
+        "year of 10,000 tenants, GB (100 d raw)": 10_000 * (100 * raw + 265 * hourly) / 1e9,
+        "bucket writes per day, by the hour": 10_000 * 24.0,
+        "row writes per day, a row a sample": 10_000 * 288.0,
+    }
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Any]:
+    """A MongoDB wire server."""
+    started = servers.Server(folder / "mongo").start()
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def main() -> int:
+    """Run everything, print, and say whether the bars hold."""
+    options = _common.arguments(__doc__ or "").parse_args()
+    name, found = traces(options.data)
+    report = _common.Report("store", f"{options.data}/{name}")
+    quick = options.quick
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        batches = history(found, 20 if quick else 60, 14)
+        work = {"rows": 50_000, "documents": 2000 if quick else 10_000, "reads": 2000, "claims": 300}
+        stores = {}
+        shares: dict[str, dict[str, float]] = {}
+        with server(folder) as mongo:
+            uri = mongo.uri("bench")
+            stores["sqlite"] = (f"sqlite://{folder}/store.db", PlainSQLite(folder), work)
+            served = {"rows": 10_000, "documents": 1000 if quick else 3000, "reads": 500, "claims": 60}
+            stores["mongodb"] = (uri, PlainMongo(uri), served)
+            for kind, (where, plain, amounts) in stores.items():
+                rates = measure(where, plain, batches, amounts)
+                plain.close()
+                report.table(kind, rates)
+                for figure, value in rates["ours"].items():
+                    report.figures[f"{kind} {figure}"] = value
+                report.peers[f"{kind} plain driver"] = rates["plain"]
+                for figure in ("ingest samples/s", "profile writes/s", "profile reads/s", "claims/s"):
+                    share = rates["ours"][figure] / rates["plain"][figure]
+                    report.figures[f"{kind} {figure.split('/')[0]}, ours / plain"] = share
+                    shares.setdefault(kind, {})[figure.split("/")[0]] = share
+            report.table(
+                "of the plain driver's rate", {"ours": {k: v for k, v in report.figures.items() if "plain" in k}}
+            )
+            lists(report, folder, uri, 10_000 if quick else 100_000)
+        sizes = year(folder, batches)
+        report.figures.update(sizes)
+        report.table("sizes (SQLite)", {"measured": sizes})
+    bars(report)
+    return report.end(options.json)
+
+
+def lists(report: Any, folder: Path, uri: str, count: int) -> None:
+    """100,000 profiles: made once, then opened and listed."""
+    rows: dict[str, dict[str, float]] = {}
+    for kind, where in (("sqlite", f"sqlite://{folder}/many.db"), ("mongodb", uri.replace("/bench?", "/many?"))):
+        with connect.open_store(where) as store:
+            for begin in range(0, count, 5000):
+                store.put_many("profiles", [profile(number) for number in range(begin, begin + 5000)])
+        for how in ("find", "keys"):
+            found = listing(where, how)
+            if found["count"] != count:
+                raise SystemExit(f"{kind}: {found['count']} of {count} profiles were listed")
+            rows[f"{kind} {how}"] = {"seconds": found["seconds"], "MiB more": found["mebibytes"]}
+            report.figures[f"{kind} {how} of {count} profiles, s"] = found["seconds"]
+            report.figures[f"{kind} {how} of {count} profiles, MiB"] = found["mebibytes"]
+    report.table(f"{count} profiles opened and listed", rows)
+
+
+def bars(report: Any) -> None:
+    """What must hold on any machine."""
+    figures = report.figures
+    for kind, ingest in (("sqlite", 0.1), ("mongodb", 0.4)):
+        report.bar(
+            f"{kind}: ingest, ours / plain driver with ready bytes",
+            figures[f"{kind} ingest samples, ours / plain"],
+            ingest,
+        )
+        rows = figures[f"{kind} ingest samples/s"] / report.peers[f"{kind} plain driver"]["ingest as rows samples/s"]
+        report.figures[f"{kind} ingest, ours / plain rows"] = rows
+        report.bar(f"{kind}: ingest, ours / plain driver with a row a sample", rows, 1.0)
+        report.bar(f"{kind}: profile reads, ours / plain driver", figures[f"{kind} profile reads, ours / plain"], 0.4)
+        report.bar(f"{kind}: claims, ours / plain driver", figures[f"{kind} claims, ours / plain"], 0.4)
+    for name, value in figures.items():
+        if name.endswith("MiB") and "find" in name:
+            report.bar(f"{name} more", value, 64, least=False)
+    report.bar("bytes per 5-min value", figures["bytes per 5-min value"], 8, least=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

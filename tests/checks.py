@@ -1,0 +1,182 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every check of the project, in the order in which they run: on a laptop and in CI alike.
+
+`python3 tests/checks.py` runs them all, `python3 tests/checks.py types units` only those named. Every check runs even
+when an earlier one failed; the last lines say which failed, and the exit status is 1 then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import environments
+from environments import BUILD, CHECKOUT, COLLECTIONS, ROOT, ToolError, output, run, say, variables
+
+COLLECTION = Path("ansible_collections", "predictive", "tenancy")
+
+
+def sources() -> list[Path]:
+    """The project's files, relative to its root: what git tracks, and new files that it does not ignore."""
+    listed = output(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]).split("\0")
+    return [Path(name) for name in listed if name and (ROOT / name).is_file()]
+
+
+def copy_of_sources(name: str) -> Path:
+    """A copy of the sources at build/`name`/ansible_collections/predictive/tenancy, which tools insist on, as a git
+    repository of its own: else they would ask this one, which ignores build/."""
+    tree = BUILD / name / COLLECTION
+    shutil.rmtree(tree, ignore_errors=True)
+    for path in sources():
+        target = tree / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, target, follow_symlinks=False)
+    run(["git", "init", "-q"], cwd=tree)
+    run(["git", "add", "-A"], cwd=tree)
+    return tree
+
+
+def artifact() -> Path:
+    """Build the collection and return the archive."""
+    tree = copy_of_sources("artifact-source")
+    target = BUILD / "artifact"
+    shutil.rmtree(target, ignore_errors=True)
+    home = environments.testing()
+    run(["ansible-galaxy", "collection", "build", "--output-path", target], env=variables(home), cwd=tree)
+    (archive,) = target.glob("*.tar.gz")
+    return archive
+
+
+def style() -> None:
+    """ruff: the rules of pyproject.toml, and its formatting."""
+    env = variables(environments.testing())
+    run(["ruff", "check", "."], env=env)
+    run(["ruff", "format", "--check", "."], env=env)
+
+
+def types() -> None:
+    """mypy --strict on module_utils."""
+    home = environments.testing()
+    package = "ansible_collections.predictive.tenancy.plugins.module_utils"
+    config = ["--config-file", ROOT / "pyproject.toml", "--cache-dir", BUILD / "cache" / "mypy"]
+    run(["mypy", *config, "-p", package], env=variables(home), cwd=COLLECTIONS)
+
+
+def lint() -> None:
+    """ansible-lint with profile production, and antsibull-docs."""
+    tree = copy_of_sources("lint")
+    env = variables(environments.testing(), ANSIBLE_COLLECTIONS_PATH=BUILD / "lint")
+    run(["ansible-lint", "--offline", "--profile", "production", "--strict"], env=env, cwd=tree)
+    docs = ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", "."]
+    run(docs, env=env, cwd=tree)
+
+
+def package() -> None:
+    """The collection builds, installs, and galaxy-importer accepts it without an error."""
+    home = environments.testing()
+    archive = artifact()
+    installed = BUILD / "installed"
+    shutil.rmtree(installed, ignore_errors=True)
+    env = variables(home, ANSIBLE_COLLECTIONS_PATH=installed)
+    del env["PYTHONPATH"]  # else the source tree would count as installed already
+    run(["ansible-galaxy", "collection", "install", "--offline", "-p", installed, archive], env=env)
+    run([home / "bin" / "python", "-m", "galaxy_importer.main", archive], env=env, cwd=archive.parent)
+
+
+def _offline_pip(home: Path, user: Path) -> None:
+    """ansible-test downloads get-pip from a place that a closed network does not reach: the interpreter's own ensurepip
+    does the same."""
+    ask = (
+        "import sys, types; from ansible_test._internal.python_requirements import get_venv_packages;"
+        "print(get_venv_packages(types.SimpleNamespace(version='%d.%d' % sys.version_info[:2]))['pip'])"
+    )
+    version = output([home / "bin" / "python", "-c", ask]).strip()
+    script = user / ".ansible" / "test" / "cache" / f"get_pip_{version.replace('.', '_')}.py"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text("import ensurepip\nensurepip.bootstrap(upgrade=True, default_pip=True)\n", encoding="utf-8")
+
+
+def _ansible_test(*arguments: str) -> None:
+    failures = []
+    for home in environments.supported():
+        version = output([home / "bin" / "python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).strip()
+        say(f"ansible-test {arguments[0]}: ansible-core {environments.core_version(home)}, Python {version}")
+        user = BUILD / "home"
+        _offline_pip(home, user)
+        tree = copy_of_sources(f"test-{home.name}")
+        env = variables(home, HOME=user)
+        del env["PYTHONPATH"]
+        command = ["ansible-test", arguments[0], "--python", version, "--color", "no", *arguments[1:]]
+        try:
+            run(command, env=env, cwd=tree)
+        except ToolError as error:
+            failures.append(f"{home.name}: {error}")
+    if failures:
+        raise ToolError("; ".join(failures))
+
+
+def sanity() -> None:
+    """ansible-test sanity, without any ignore file, on the oldest and the newest ansible-core."""
+    _ansible_test("sanity")
+
+
+def units() -> None:
+    """ansible-test units on the oldest and the newest ansible-core."""
+    _ansible_test("units", "--num-workers", str(os.cpu_count() or 1))
+
+
+def contract() -> None:
+    """What files promise each other, the modules run for real, the stores against real servers, the benchmark bars."""
+    environments.system_packages(*environments.SERVERS)
+    home = environments.testing()
+    run(
+        ["pytest", "-p", "no:cacheprovider", "-v", "--durations=10", "tests/contract"],
+        env=variables(home),
+        cwd=CHECKOUT,
+    )
+
+
+def lab() -> None:
+    """The whole loop in real virtual machines."""
+    home = environments.testing()
+    run(["pytest", "-p", "no:cacheprovider", "-v", "--durations=15", "tests/lab"], env=variables(home), cwd=CHECKOUT)
+
+
+CHECKS: tuple[Callable[[], None], ...] = (style, types, lint, package, sanity, units, contract, lab)
+
+
+def main() -> int:
+    """Run the checks and say how each ended."""
+    names = {check.__name__: check for check in CHECKS}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"some of: {', '.join(names)} (default: all)")
+    chosen = parser.parse_args().checks or list(names)
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        parser.error(f"no check is called {', '.join(unknown)}; there are {', '.join(names)}")
+    lines, failed = [], False
+    for number, name in enumerate(chosen, 1):
+        say(f"[{number}/{len(chosen)}] {name}: {(names[name].__doc__ or '').splitlines()[0]}")
+        started = time.monotonic()
+        try:
+            names[name]()
+            outcome = "passed"
+        except ToolError as error:
+            failed = True
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
+            outcome = f"FAILED: {str(error).splitlines()[0]}"
+        lines.append(f"{name:10} {time.monotonic() - started:6.0f} s  {outcome}")
+    say("checks")
+    print("\n".join(lines), flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

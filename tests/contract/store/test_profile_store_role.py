@@ -1,0 +1,113 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role profile_store: its embedded path for real, its users on a real server, its configuration as it is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import pymongo
+import pytest
+import yaml
+from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
+from pymongo.errors import OperationFailure
+from servers import Server
+
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = ROOT / "roles" / "profile_store" / "files" / "replica_set.py"
+
+
+def play(tmp_path: Path, tasks: list[dict[str, Any]], *options: str, **variables: Any) -> str:
+    """Run tasks on this machine; the output."""
+    book = tmp_path / "play.yml"
+    book.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
+    env = {**os.environ, "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_NOCOLOR": "1"}
+    env.update(ANSIBLE_COLLECTIONS_PATH=str(ROOT / "build" / "python"), ANSIBLE_LOCAL_TEMP=str(tmp_path / "ansible"))
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), str(book), "-e", json.dumps(variables), *options]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_embedded_store(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "store.db"
+    tasks = [{"ansible.builtin.include_role": {"name": "predictive.tenancy.profile_store"}}]
+    assert "changed=1" in play(tmp_path, tasks, "--check", profile_store_path=str(path))
+    assert not path.exists()
+    assert "changed=1" in play(tmp_path, tasks, profile_store_path=str(path))
+    with open_store(f"sqlite://{path}", read_only=True) as store:
+        assert list(store.find("profiles")) == []
+    assert path.stat().st_mode & 0o077 == 0
+    assert "changed=0" in play(tmp_path, tasks, profile_store_path=str(path))
+
+
+def test_mongodb_without_its_secrets_is_refused(tmp_path: Path) -> None:
+    tasks = [{"ansible.builtin.include_role": {"name": "predictive.tenancy.profile_store"}}]
+    with pytest.raises(AssertionError, match="profile_store_cluster_key is needed for MongoDB"):
+        play(tmp_path, tasks, profile_store_backend="mongodb")
+
+
+def test_the_configuration(tmp_path: Path) -> None:
+    template = str(ROOT / "roles" / "profile_store" / "templates" / "mongod.conf.j2")
+    tasks = [{"ansible.builtin.template": {"src": template, "dest": str(tmp_path / "mongod.conf"), "mode": "0600"}}]
+    defaults = yaml.safe_load((ROOT / "roles/profile_store/defaults/main.yml").read_text(encoding="utf-8"))
+    play(tmp_path, tasks, **defaults)
+    written = yaml.safe_load((tmp_path / "mongod.conf").read_text(encoding="utf-8"))
+    assert written["net"]["tls"]["mode"] == "requireTLS"
+    assert written["net"]["bindIp"] == "127.0.0.1,localhost"
+    assert written["security"] == {"authorization": "enabled", "keyFile": "/etc/mongodb/cluster.key"}
+    assert written["replication"]["replSetName"] == "tenancy"
+    assert written["storage"]["dbPath"] == "/var/lib/mongodb"
+
+
+def make(server: Server, password: str, admin: str = "4dmin-s3cret", name: str = "tenancy") -> dict[str, Any]:
+    """Run the role's program as the role does."""
+    settings = {
+        "host": "127.0.0.1",
+        "port": server.port,
+        "tls": None,
+        "replica_set": None,
+        "admin": {"name": "admin", "password": admin},
+        "database": "tenancy",
+        "user": {"name": name, "password": password},
+    }
+    command = [sys.executable, "-c", PROGRAM.read_text(encoding="utf-8")]
+    done = subprocess.run(command, input=json.dumps(settings), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_users_with_least_privilege(tmp_path: Path) -> None:
+    server = Server(tmp_path / "mongo").start()
+    try:
+        assert make(server, "first")["actions"] == ["create administrator", "create user"]
+        server.stop()
+        server.options.append("--auth")
+        server.auth = True
+        server.login = ("admin", "4dmin-s3cret")
+        server.start()
+        assert make(server, "first") == {"changed": False, "actions": []}
+        assert make(server, "sec/ond@")["actions"] == ["set password"]
+        assert make(server, "sec/ond@")["changed"] is False
+        uri = f"mongodb://tenancy:{quote_plus('sec/ond@')}@127.0.0.1:{server.port}/tenancy?replicaSet=secantus"
+        with open_store(uri) as store:
+            store.insert("profiles", {"key": "web"})
+            assert store.get("profiles", "web")["version"] == 1
+        with pymongo.MongoClient(uri) as client:
+            for forbidden in ("other", "admin"):
+                with pytest.raises(OperationFailure):
+                    client[forbidden]["things"].insert_one({"x": 1})
+            with pytest.raises(OperationFailure):
+                client.tenancy.command("createUser", "mallory", pwd="x", roles=["dbOwner"])
+        with server.client() as admin:
+            admin.tenancy.command("updateUser", "tenancy", roles=[{"role": "dbOwner", "db": "tenancy"}])
+        assert make(server, "sec/ond@")["actions"] == ["set roles"]
+    finally:
+        server.stop()

@@ -1,0 +1,39 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The virtual machines that lab tests share: brought up once, and removed at the end unless they were up before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from ansible_collections.predictive.tenancy.tests.environments import BUILD
+from laboratory import Lab
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The lab itself is tested first, before other tests have used its machines."""
+    items.sort(key=lambda item: item.path.name != "test_provision.py")
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The lab of this project, with its virtual machines running."""
+    made = Lab(BUILD / "lab")
+    was_up = json.loads(made.enclosure("status").stdout)["pid"] is not None
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():  # it takes minutes: show how it goes
+        made.play("provision")
+    yield made
+    if not was_up:
+        made.play("teardown")
+        assert made.processes() == {}
+        assert not made.root.exists()
+
+
+@pytest.fixture(scope="session")
+def virtual_machines(lab: Lab) -> None:
+    """The lab's virtual machines run."""
+    assert lab.virsh("list", "--name").split() == ["vm1", "vm2"]

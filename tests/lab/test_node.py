@@ -1,0 +1,298 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Partitions and shadows in a real VM: what the modules say is checked with systemctl, runsc and the cgroup files.
+
+The tests build on one another, in the order of this file: each start of a sandbox takes seconds in an emulated VM.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from laboratory import Lab
+
+VM = "vm1"
+MIB = 1024**2
+CGROUP = "/sys/fs/cgroup/tenants.slice"
+
+
+def inside(instance: str, user: str = "0:0") -> str:
+    """The command that runs another one in a sandbox, with nothing of our code."""
+    return f"runsc --root=/run/tenancy/runsc/{instance} exec -user {user} sandbox"
+
+
+def tenant(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "cpu": {"cores": 0.4}, "memory": {"max": "64MiB"}, **more}
+
+
+def sandbox(*command: str, **more: Any) -> dict[str, Any]:
+    return {"command": list(command), **more}
+
+
+BURN = tenant("burn", cpu={"cores": 0.25}, sandbox=sandbox("sh", "-c", "while :; do :; done"))
+HOG = tenant("hog", memory={"max": "48MiB", "swap": 0}, sandbox=sandbox("dd", "if=/dev/zero", "of=/tmp/fill", "bs=1M"))
+BOMB = tenant("bomb", pids=120, sandbox=sandbox("sh", "-c", "f() { f | f & f; }; f"))
+STEADY = tenant("steady", memory={"low": "16MiB", "max": "64MiB"}, io={"read": "20MB", "write": "10MB"}, pids=512)
+WRONG = tenant("wrong", sandbox=sandbox("sleep", "1", rootfs="/var/lib/tenancy/rootfs/nowhere"))
+MISSING = tenant("missing", sandbox=sandbox("/bin/no_such_program"))
+
+
+def call(lab: Lab, module: str, *words: str, **arguments: Any) -> dict[str, Any]:
+    """Run a module on the VM and return its result, failed or not."""
+    shown = lab.ansible(
+        "ansible", VM, "-o", "-m", f"predictive.tenancy.{module}", "-a", json.dumps(arguments), *words, check=False
+    )
+    found = re.search(r"=> (\{.*\})", shown)
+    assert found, shown
+    return dict(json.loads(found.group(1)))
+
+
+def partition(lab: Lab, *tenants: dict[str, Any], check: bool = False, purge: bool = False) -> dict[str, Any]:
+    return call(lab, "vm_partition", *(["--check"] if check else []), tenants=list(tenants), purge=purge)
+
+
+def by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {item["name"]: item for item in results}
+
+
+def read(lab: Lab, instance: str, *names: str) -> list[str]:
+    """Files of a tenant's cgroup, read without any of our code."""
+    paths = " ".join(f"{CGROUP}/tenants-{instance}.slice/{name}" for name in names)
+    return lab.ssh(VM, f"for path in {paths}; do tr '\\n' ' ' < $path; echo; done").splitlines()
+
+
+def main_pid(lab: Lab, instance: str) -> str:
+    """The process id of a sandbox, from systemd."""
+    return lab.ssh(VM, f"systemctl show -P MainPID tenancy-gvisor@{instance}.service").strip()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clean(lab: Lab) -> Iterator[None]:
+    """No tenant of an earlier run, and none left behind."""
+    lab.ssh(VM, "test -e /var/lib/tenancy/rootfs/base/bin/busybox")
+    partition(lab, purge=True)
+    yield
+    partition(lab, purge=True)
+    call(lab, "shadow_reserve", purge=True)
+
+
+@pytest.fixture(scope="module")
+def measured(lab: Lab) -> dict[str, dict[str, Any]]:
+    """One measurement of what the hungry tenants do."""
+    return by_name(call(lab, "vm_partition_info", interval="8s")["tenants"])
+
+
+def test_check_do_check_do_and_wrong_tenants_keep_no_others(lab: Lab) -> None:
+    planned = partition(lab, STEADY, BURN, check=True)
+    assert planned["changed"]
+    assert "steady" not in lab.ssh(VM, "ls /etc/systemd/system.control /var/lib/tenancy/places", check=False)
+    done = partition(lab, STEADY, WRONG, BURN, HOG, BOMB, MISSING)
+    results = by_name(done["results"])
+    assert "2 of 6 tenants failed" in done["msg"]
+    assert "rootfs/nowhere: no root file system" in results["wrong"]["error"]
+    assert "no_such_program" in results["missing"]["error"]
+    assert {name: results[name]["error"] for name in ("steady", "burn", "bomb")} == dict.fromkeys(
+        ("steady", "burn", "bomb"), ""
+    )
+    assert results["steady"]["diff"] == by_name(planned["results"])["steady"]["diff"]
+    print("cold starts:", {name: item["seconds"] for name, item in results.items() if item["started"]})
+    assert not partition(lab, STEADY, BURN, check=True)["changed"]
+    assert not partition(lab, STEADY, BURN)["changed"]
+
+
+def test_systemd_and_the_kernel_hold_the_limits(lab: Lab) -> None:
+    shown = lab.ssh(
+        VM, "systemctl show -p CPUQuotaPerSecUSec,MemoryMax,TasksMax,IOReadBandwidthMax tenants-steady.slice"
+    )
+    assert "CPUQuotaPerSecUSec=400ms" in shown
+    assert f"MemoryMax={64 * MIB}" in shown
+    assert "IOReadBandwidthMax=/var/lib/tenancy 20000000" in shown
+    files = read(lab, "steady", "cpu.max", "memory.low", "memory.max", "memory.swap.max", "pids.max", "io.max")
+    assert [text.strip() for text in files[:5]] == ["40000 100000", str(16 * MIB), str(64 * MIB), str(64 * MIB), "512"]
+    assert "rbps=20000000 wbps=10000000" in files[5]
+    assert lab.ssh(VM, f"cat {CGROUP}/memory.low").strip() == str(16 * MIB)
+
+
+def test_a_sandbox_sees_its_own_size(lab: Lab) -> None:
+    shown = lab.ssh(VM, f"{inside('steady')} sh -c 'grep -c ^processor /proc/cpuinfo; grep MemTotal /proc/meminfo'")
+    assert shown.split()[0] == "1"
+    assert int(shown.split()[2]) == 64 * 1024
+
+
+def test_a_cpu_burner_is_held_to_its_quota(measured: dict[str, dict[str, Any]]) -> None:
+    used = measured["burn"]["cpu"]["cores"]
+    print(f"cpu.max 0.25 cores: {used:.3f} used, {measured['burn']['cpu']['throttled']:.3f} lost to throttling")
+    assert 0.2 <= used <= 0.27
+
+
+def test_a_memory_hog_is_ended_alone(lab: Lab, measured: dict[str, dict[str, Any]]) -> None:
+    hog, steady = measured["hog"], measured["steady"]
+    print(f"memory.max 48 MiB: peak {hog['memory']['peak'] / MIB:.1f} MiB, ended {hog['memory']['oom_kills']} times")
+    assert hog["memory"]["oom_kills"] >= 1
+    assert hog["memory"]["peak"] <= 49 * MIB
+    assert (steady["state"], steady["memory"]["oom_kills"], steady["memory"]["high_events"]) == ("running", 0, 0)
+    assert lab.ssh(VM, "systemctl show -P NRestarts tenancy-gvisor@steady.service").strip() == "0"
+
+
+def test_a_pid_bomb_is_held(lab: Lab, measured: dict[str, dict[str, Any]]) -> None:
+    print(f"pids.max 120: {measured['bomb']['pids']} processes and threads")
+    assert measured["bomb"]["pids"] <= 120
+    lab.ssh(VM, f"{inside('steady')} true")
+    gone = partition(lab, STEADY, purge=True)
+    assert {name: item["actions"] for name, item in by_name(gone["results"]).items() if name != "steady"} == {
+        name: ["remove"] for name in ("bomb", "burn", "hog", "missing", "wrong") if name in by_name(gone["results"])
+    }
+    assert "msg" not in gone
+
+
+def test_a_running_tenant_is_resized_in_place_both_ways(lab: Lab) -> None:
+    before = main_pid(lab, "steady")
+    up = partition(lab, {**STEADY, "cpu": {"cores": 1.5}, "memory": {"high": "180MiB", "max": "200MiB"}})
+    assert up["results"][0]["actions"] == ["resize"]
+    assert up["results"][0]["diff"]["after"]["memory.max"] == "200MiB"
+    assert read(lab, "steady", "cpu.max", "memory.max")[0].strip() == "150000 100000"
+    lab.ssh(VM, f"{inside('steady')} sh -c 'head -c 41943040 /dev/urandom > /tmp/data; md5sum < /tmp/data > /tmp/sum'")
+    held = int(read(lab, "steady", "memory.current")[0])
+    assert held > 48 * MIB
+    down = partition(lab, {**STEADY, "cpu": {"cores": 0.4}, "memory": {"max": "40MiB", "swap": "64MiB"}})
+    assert down["results"][0]["notes"] == []
+    current, most = (int(text) for text in read(lab, "steady", "memory.current", "memory.max"))
+    print(f"shrunk from {held / MIB:.1f} MiB in use to {current / MIB:.1f} MiB below a maximum of {most // MIB} MiB")
+    assert current <= most == 40 * MIB
+    assert main_pid(lab, "steady") == before
+    lab.ssh(VM, f"{inside('steady')} sh -c 'md5sum < /tmp/data | cmp - /tmp/sum && rm /tmp/data'")
+
+
+def test_what_cannot_shrink_is_reported_and_lives(lab: Lab) -> None:
+    before = main_pid(lab, "steady")
+    wish = {**STEADY, "memory": {"max": "6MiB", "swap": 0}}
+    lab.ssh(VM, "swapoff -a")
+    kept = partition(lab, wish)
+    lab.ssh(VM, "swapon -p 100 /dev/zram0")
+    print(kept["results"][0]["notes"])
+    assert "cannot shrink to 6MiB yet" in kept["results"][0]["notes"][0]
+    assert read(lab, "steady", "memory.max")[0].strip() == str(40 * MIB)
+    assert main_pid(lab, "steady") == before
+    partition(lab, STEADY)
+
+
+def test_limits_outlive_a_daemon_reload(lab: Lab) -> None:
+    names = ("cpu.max", "memory.max", "pids.max", "io.max", "cpu.weight")
+    before = read(lab, "steady", *names)
+    lab.ssh(VM, "systemctl daemon-reload")
+    assert read(lab, "steady", *names) == before
+
+
+def test_drift_is_repaired(lab: Lab) -> None:
+    before = main_pid(lab, "steady")
+    lab.ssh(
+        VM,
+        f"echo max > {CGROUP}/tenants-steady.slice/memory.max; systemctl set-property tenants-steady.slice CPUWeight=7",
+    )
+    repaired = partition(lab, STEADY)["results"][0]
+    assert repaired["diff"]["before"] == {"memory.max": "infinity", "cpu.weight": 7}
+    assert [text.strip() for text in read(lab, "steady", "memory.max", "cpu.weight")] == [str(64 * MIB), "100"]
+    assert main_pid(lab, "steady") == before
+    lab.ssh(
+        VM, "systemctl stop tenancy-gvisor@steady.service; echo x >> /var/lib/tenancy/places/steady/bundle/config.json"
+    )
+    assert partition(lab, STEADY)["results"][0]["started"] == "cold"
+    assert not partition(lab, STEADY, check=True)["changed"]
+
+
+def test_a_sandbox_that_is_killed_comes_back_by_itself(lab: Lab) -> None:
+    before = main_pid(lab, "steady")
+    lab.ssh(VM, f"kill -9 {before}")
+    wait = "for _ in $(seq 120); do systemctl is-active -q tenancy-gvisor@steady.service && break; sleep 0.5; done"
+    lab.ssh(VM, f"sleep 1; {wait}")
+    assert main_pid(lab, "steady") not in (before, "0")
+
+
+def test_pause_and_resume(lab: Lab) -> None:
+    before = main_pid(lab, "steady")
+    partition(lab, {**STEADY, "state": "paused"})
+    assert "frozen 1" in read(lab, "steady", "cgroup.events")[0]
+    assert not partition(lab, {**STEADY, "state": "paused"}, check=True)["changed"]
+    partition(lab, STEADY)
+    assert "frozen 0" in read(lab, "steady", "cgroup.events")[0]
+    assert main_pid(lab, "steady") == before
+
+
+def test_a_shadow_holds_little_and_is_sooner_than_a_cold_start(lab: Lab) -> None:
+    shadow = tenant("waiting", ttl="30m")
+    made = call(lab, "shadow_reserve", shadows=[shadow])["results"][0]
+    assert not call(lab, "shadow_reserve", "--check", shadows=[shadow])["changed"]
+    held, first = int(read(lab, "waiting.1", "memory.current")[0]), read(lab, "waiting.1", "cpu.stat")[0]
+    lab.ssh(VM, "sleep 1")
+    assert read(lab, "waiting.1", "cpu.stat")[0].split()[1] == first.split()[1], "a frozen shadow uses no CPU time"
+    claimed = call(lab, "vm_partition", tenants=[tenant("claimed", claim="waiting")])["results"][0]
+    print(f"shadow: {held / MIB:.2f} MiB held; cold start {made['seconds']:.2f} s, claim {claimed['seconds']:.3f} s")
+    assert held <= 4 * MIB
+    assert claimed["started"] == "claimed"
+    assert claimed["seconds"] * 4 <= made["seconds"]
+    lab.ssh(VM, f"{inside('waiting.1')} true")
+    assert not partition(lab, tenant("claimed", claim="waiting"), check=True)["changed"]
+
+
+def test_priorities_share_a_contended_cpu_and_io_keeps_its_limit(lab: Lab) -> None:
+    folder, loop = "/var/lib/tenancy/rootfs/io", ("sh", "-c", "while :; do :; done")
+    lab.ssh(VM, f"cp -a /var/lib/tenancy/rootfs/base {folder}; head -c 20000000 /dev/urandom > {folder}/big; sync")
+    busy = [
+        tenant(name, priority=priority, cpu={"cores": 1, "cpus": "0"}, sandbox=sandbox(*loop))
+        for name, priority in (("low", 50), ("high", 65))
+    ]
+    reader = tenant("reader", priority=100, cpu={"cores": 1, "cpus": "1"}, io={"read": "4MB"})
+    reader["sandbox"] = sandbox("sleep", "infinity", rootfs=folder)
+    assert "msg" not in partition(lab, *busy, reader)
+    timed = "sh -c 'time -f %e dd if=/big of=/dev/null bs=1M'"
+    spent = lab.ssh(VM, f"echo 3 > /proc/sys/vm/drop_caches; {inside('reader')} {timed} 2>&1").split()[-1]
+    used = by_name(call(lab, "vm_partition_info", interval="6s", names=["low", "high"])["tenants"])
+    ratio = used["high"]["cpu"]["cores"] / used["low"]["cpu"]["cores"]
+    print(f"priorities 65 and 50 on one CPU: {ratio:.2f} to 1 (weights 283 to 100); 20 MB at 4 MB/s: {spent} s")
+    lab.ssh(VM, f"rm -r {folder}")
+    partition(lab, STEADY, purge=True)
+    assert 2.1 <= ratio <= 3.6
+    assert float(spent) >= 4
+
+
+ESCAPES = """
+cat /etc/shadow; cat /proc/1/root/etc/shadow; mount -t proc p /tmp; mount -o bind / /tmp; mknod /tmp/disk b 254 0;
+cat /dev/vda; tee /proc/sysrq-trigger; chroot / id; sysctl -w kernel.panic=1;
+ls /sys/fs/cgroup/tenants.slice; nsenter -t 1 -m id; touch /bin/x; ip link add d0 type dummy;
+wget -q -T 2 http://192.168.150.1/
+"""
+
+
+def test_the_obvious_ways_out_are_closed(lab: Lab) -> None:
+    attempts = [attempt.strip() for attempt in ESCAPES.replace("\n", " ").split(";") if attempt.strip()]
+    lines = [f"( timeout 5 {attempt} ) > /tmp/out 2>&1 < /dev/null && echo 'OUT {attempt}'" for attempt in attempts]
+    script = "\n".join([*lines, "echo tried", ""])
+    shown = lab.ssh(VM, f"{inside('steady', '65534:65534')} sh -s << 'END'\n{script}END\n")
+    assert shown.splitlines() == ["tried"]
+    status = lab.ssh(VM, f"{inside('steady', '65534:65534')} cat /proc/self/status")
+    assert re.findall(r"^Cap(?:Eff|Prm|Bnd):\s*([0-9a-f]+)", status, re.MULTILINE) == ["0" * 16] * 3
+    pid = main_pid(lab, "steady")
+    outside = lab.ssh(VM, f"cat /proc/{pid}/status; readlink /proc/{pid}/ns/user /proc/1/ns/user")
+    assert int(re.search(r"^Uid:\s*([0-9]+)", outside, re.MULTILINE)[1]) >= 0x40000000
+    assert len(set(outside.splitlines()[-2:])) == 2
+    hostile = [tenant(name) for name in ("../x", "a/b", "a-b.slice", "a\nExecStart=/bin/true", "A", "$(id)", "x" * 49)]
+    above = "/var/lib/tenancy/rootfs"
+    paths = ("/", "/etc", f"{above}/../../../../etc", f"{above}/link")
+    roots = [tenant(f"root{at}", sandbox=sandbox("true", rootfs=path)) for at, path in enumerate(paths)]
+    lab.ssh(VM, "ln -sfn / /var/lib/tenancy/rootfs/link; ls /etc/systemd/system /var/lib/tenancy/places > /root/before")
+    refused = partition(lab, *hostile, *roots, tenant("env", sandbox=sandbox("true", env={"A\nB": "1"})))
+    assert all(item["error"] for item in refused["results"])
+    lab.ssh(VM, "rm /var/lib/tenancy/rootfs/link; ls /etc/systemd/system /var/lib/tenancy/places | cmp - /root/before")
+
+
+def test_purge_leaves_nothing(lab: Lab) -> None:
+    partition(lab, purge=True)
+    units = "systemctl list-units --all --plain --no-legend 'tenancy-*' 'tenants-*'"
+    folders = "ls /var/lib/tenancy/places; ls /etc/systemd/system.control 2>/dev/null"
+    left = lab.ssh(VM, f"{folders}; ls /run/tenancy/runsc; {units}; pgrep runsc || true")
+    assert [line for line in left.splitlines() if line != "tenants.slice.d"] == []

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The README's first command, whole, on real traces: the built and installed collection, real VMs, real sandboxes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.predictive.tenancy.tests.environments import BUILD, ROOT
+from laboratory import Lab
+
+# What may differ in a second run: new measurements, and what is told about them.
+MEASURING = {"Take the measurements into the history", "Write the report"}
+
+
+@pytest.fixture(scope="module")
+def trace(traces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real requests and usage of two weeks, in the documented format."""
+    folder = tmp_path_factory.mktemp("trace")
+    sets = ["--set", "bitbrains_consolidation", "--set", "azure_functions_apps"]
+    command = [sys.executable, str(ROOT / "tests" / "convert_trace.py"), "--data", str(traces), *sets]
+    subprocess.run([*command, "--workloads", "10", "--days", "14", "--out", str(folder)], check=True)
+    return folder
+
+
+def demo(trace: Path, folder: Path) -> str:
+    """Run the demo and return what it printed; it is shown as it comes, because it takes minutes."""
+    command = [sys.executable, str(ROOT / "tests" / "demo.py"), "demo", "--trace", str(trace), "--folder", str(folder)]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    lines = []
+    with subprocess.Popen(command, **streams, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            sys.stdout.write(line)
+            lines.append(line)
+    assert process.returncode == 0, "".join(lines[-60:])
+    return "".join(lines)
+
+
+def changed_tasks(shown: str) -> set[str]:
+    """The names of the tasks that reported a change."""
+    found, task = set(), ""
+    for line in shown.splitlines():
+        if match := re.match(r"(?:TASK|RUNNING HANDLER) \[(.*)\]", line):
+            task = match.group(1)
+        elif line.startswith("changed:"):
+            found.add(task)
+    return found
+
+
+def sandboxes(lab: Lab) -> dict[str, int]:
+    """The sandboxes that gVisor itself knows in both VMs: name to process."""
+    listed = "for root in $(ls -d /run/tenancy/runsc/*); do runsc --root=$root list --format=json; echo; done"
+    lines = [line for vm in ("vm1", "vm2") for line in lab.ssh(vm, listed).splitlines() if line]
+    found = [item for line in lines for item in json.loads(line) or []]
+    return {item["bundle"]: item["pid"] for item in found if item["status"] == "running"}
+
+
+@pytest.mark.usefixtures("virtual_machines")
+def test_the_whole_loop(lab: Lab, trace: Path) -> None:
+    folder = BUILD / "demo-test"
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier run's store would make this one a second run
+    first = demo(trace, folder)
+    running = sandboxes(lab)
+    assert len(running) >= 2
+    quotas = lab.ssh("vm1", "grep -H . /sys/fs/cgroup/tenants.slice/tenants-*.slice/cpu.max")
+    assert re.search(r"cpu\.max:[0-9]+ 100000", quotas)
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in report
+    assert not re.search(r"(?:src|href)=[\"']?https?:", report)
+    assert "claim" in report
+    assert re.search(r"vm1 +ready", first)
+    again = demo(trace, folder)
+    assert changed_tasks(again) <= MEASURING
+    assert {name: pid for name, pid in sandboxes(lab).items() if name in running} == running

@@ -1,0 +1,188 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A small systemd over a folder: it answers ``systemctl`` as the real one does (texts taken from systemd 257) and keeps
+the cgroup files of the slices, so that the logic runs whole. What real machines do is tested in tests/lab."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from datetime import datetime, timezone
+
+import pytest
+from ansible_collections.predictive.tenancy.plugins.module_utils._node.host import Host, Paths
+
+MIB = 1024 * 1024
+_DEFAULTS = {
+    "CPUQuotaPerSecUSec": "infinity", "CPUWeight": "[not set]", "AllowedCPUs": "", "MemoryLow": "0",
+    "MemoryHigh": "infinity", "MemoryMax": "infinity", "MemorySwapMax": "infinity", "TasksMax": "infinity",
+    "IOWeight": "[not set]", "IOReadBandwidthMax": "", "IOWriteBandwidthMax": "",
+}  # fmt: skip
+READS = ("show", "journalctl")
+
+
+class FakeSystemd:
+    """``calls`` are all commands; ``memory`` is what a slice's processes hold; ``broken`` services do not start."""
+
+    def __init__(self, root: str) -> None:
+        self.paths = Paths(root)
+        self.calls: list[list[str]] = []
+        self.properties: dict[str, dict[str, str]] = {}
+        self.active: set[str] = set()
+        self.frozen: set[str] = set()
+        self.broken: set[str] = set()
+        self.fail_words: set[str] = set()
+        self.entered: dict[str, int] = {}
+        self.short_lived: set[str] = set()
+        self.time = 100.0
+        self.programs = {"runsc": "/usr/bin/runsc"}
+        for folder in (self.paths.cgroup, self.paths.rootfs + "/base/bin", self.paths.units):
+            os.makedirs(folder)
+        os.makedirs(os.path.join(root, "sys/devices/system/cpu"))
+        self._write(os.path.join(root, "sys/devices/system/cpu/online"), "0-3\n")
+        self._write(os.path.join(self.paths.cgroup, "cgroup.controllers"), "cpuset cpu io memory pids\n")
+        os.makedirs(os.path.join(root, "proc"))
+        self._write(os.path.join(root, "proc/meminfo"), "MemTotal: 2000000 kB\nMemAvailable: 1000000 kB\n")
+        for folder in (self.paths.rootfs, self.paths.rootfs + "/base"):
+            os.chmod(folder, 0o755)
+
+    @staticmethod
+    def _write(path: str, text: str) -> None:
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(text)
+
+    def host(self) -> Host:
+        """The machine as the logic sees it."""
+
+        def clock() -> float:
+            self.time += 0.001
+            return self.time
+
+        def sleep(seconds: float) -> None:
+            self.time += seconds
+
+        now = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+        return Host(self.run, self.programs.get, clock, sleep, now, self.paths, cpus=4)
+
+    @property
+    def writes(self) -> list[list[str]]:
+        """The commands that change something."""
+        return [words for words in self.calls if not any(read in words for read in READS)]
+
+    def run(self, words: list[str]) -> tuple[int, str, str]:
+        """The command runner."""
+        self.calls.append(list(words))
+        rest = [word for word in words[1:] if not word.startswith("--")]
+        if words[0] == "journalctl":
+            return 0, "creating container: no such file\n", ""
+        if words[0] != "systemctl":
+            return 0, "", ""
+        if rest[0] != "show" and any(word in self.fail_words for word in rest):
+            return 1, "", "Failed: told to fail"
+        handler = getattr(self, "_" + rest[0].replace("-", "_"))
+        return handler(rest[1:])
+
+    def cgroup(self, unit: str) -> str:
+        """The cgroup of a slice."""
+        return os.path.join(self.paths.cgroup, "tenants.slice", unit)
+
+    def use(self, instance: str, memory: int) -> None:
+        """Let a slice's processes hold this much."""
+        self._write(os.path.join(self.paths.slice(instance), "memory.current"), str(memory))
+
+    def _show(self, units: list[str]) -> tuple[int, str, str]:
+        blocks = []
+        for unit in units:
+            active = unit in self.active
+            lines = [f"Id={unit}", "LoadState=loaded", "Result=success", "DropInPaths=", "MainPID=1",
+                     "InactiveExitTimestampMonotonic=1000000",
+                     f"ActiveEnterTimestampMonotonic={self.entered.get(unit, 1250000)}",
+                     f"ActiveState={'failed' if unit in self.broken else 'active' if active else 'inactive'}",
+                     f"SubState={'running' if active else 'dead'}",
+                     f"FreezerState={'frozen' if unit in self.frozen else 'running'}"]  # fmt: skip
+            for name, default in _DEFAULTS.items():
+                lines.append(f"{name}={self.properties.get(unit, {}).get(name, default)}")
+            blocks.append("\n".join(lines))
+        return 0, "\n\n".join(blocks) + "\n", ""
+
+    def _set_property(self, words: list[str]) -> tuple[int, str, str]:
+        unit, settings = words[0], self.properties.setdefault(words[0], {})
+        for word in words[1:]:
+            name, _sign, value = word.partition("=")
+            if name == "CPUQuota":
+                name, value = "CPUQuotaPerSecUSec", f"{float(value[:-1]) / 100:.6f}s" if value else "infinity"
+            settings[name] = value
+        if os.path.isdir(self.cgroup(unit)):
+            self._enforce(unit)
+        return 0, "", ""
+
+    def _enforce(self, unit: str) -> None:
+        folder, held = self.cgroup(unit), {**_DEFAULTS, **self.properties.get(unit, {})}
+        os.makedirs(folder, exist_ok=True)
+        quota = held["CPUQuotaPerSecUSec"]
+        bound = "max" if quota == "infinity" else str(round(float(quota[:-1]) * 100000))
+        values = {"cpu.max": f"{bound} 100000", "cpuset.cpus": held["AllowedCPUs"], "cgroup.events": "frozen 0\n"}
+        values["cpu.weight"] = "100" if "not" in held["CPUWeight"] else held["CPUWeight"]
+        for name, key in (
+            ("low", "MemoryLow"),
+            ("high", "MemoryHigh"),
+            ("max", "MemoryMax"),
+            ("swap.max", "MemorySwapMax"),
+        ):
+            values[f"memory.{name}"] = held[key].replace("infinity", "max")
+        values["pids.max"] = held["TasksMax"].replace("infinity", "max")
+        values["io.max"] = "".join(
+            f"254:0 {key}={held[name].rsplit(' ', 1)[1]} "
+            for key, name in (("rbps", "IOReadBandwidthMax"), ("wbps", "IOWriteBandwidthMax"))
+            if held[name]
+        )
+        for name, value in values.items():
+            self._write(os.path.join(folder, name), value + "\n")
+        if not os.path.exists(os.path.join(folder, "memory.current")):
+            self.use(re.sub(r"^tenants-|\.slice$", "", unit), 16 * MIB)
+
+    def _restart(self, units: list[str]) -> tuple[int, str, str]:
+        for unit in units:
+            if unit in self.short_lived:
+                self.entered[unit] = round((self.time + 1) * 1e6)
+            elif unit not in self.broken:
+                self.active.add(unit)
+                self._enforce(f"tenants-{unit.partition('@')[2].replace('.service', '')}.slice")
+        return (1, "", "Job failed") if self.broken & set(units) else (0, "", "")
+
+    def _stop(self, units: list[str]) -> tuple[int, str, str]:
+        self.active -= set(units)
+        for unit in units:
+            if unit.endswith(".slice"):
+                shutil.rmtree(self.cgroup(unit), ignore_errors=True)
+        return 0, "", ""
+
+    def _revert(self, units: list[str]) -> tuple[int, str, str]:
+        for unit in units:
+            self.properties.pop(unit, None)
+        return 0, "", ""
+
+    def _freeze(self, units: list[str]) -> tuple[int, str, str]:
+        for unit in units:
+            self.frozen.add(unit)
+            self._write(os.path.join(self.cgroup(unit), "cgroup.events"), "populated 1\nfrozen 1\n")
+        return 0, "", ""
+
+    def _thaw(self, units: list[str]) -> tuple[int, str, str]:
+        self.frozen -= set(units)
+        for unit in units:
+            self._write(os.path.join(self.cgroup(unit), "cgroup.events"), "populated 1\nfrozen 0\n")
+        return 0, "", ""
+
+    def _daemon_reload(self, _units: list[str]) -> tuple[int, str, str]:
+        return 0, "", ""
+
+    _reset_failed = _daemon_reload
+
+
+@pytest.fixture
+def systemd(tmp_path):
+    """A machine with systemd, cgroup v2 and gVisor."""
+    return FakeSystemd(str(tmp_path))

@@ -1,0 +1,234 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import InputError
+from ansible_collections.predictive.tenancy.plugins.module_utils._node import partition, shadows, slices, usage
+from ansible_collections.predictive.tenancy.plugins.module_utils._node.shadows import Cap, cap_from
+
+MIB = 1024 * 1024
+
+
+def shadow(name, **more):
+    return {"name": name, "cpu": {"cores": 0.5}, "memory": {"max": "128MiB"}, **more}
+
+
+def tenant(name, **more):
+    return {"name": name, "cpu": {"cores": 0.5}, "memory": {"max": "128MiB"}, **more}
+
+
+def reserve(systemd, items, claim=(), purge=False, cap=None, check=False):
+    return shadows.run(systemd.host(), items, claim, purge, cap or Cap(), check)
+
+
+def one(returned, key="results"):
+    return returned[key][0]
+
+
+def held_frozen(systemd, instance):
+    with open(os.path.join(systemd.paths.slice(instance), "cgroup.freeze"), encoding="ascii") as handle:
+        return handle.read() == "1"
+
+
+@pytest.fixture
+def machine(systemd, monkeypatch):
+    """The fake kernel freezes when told and gives back nearly all memory of a frozen shadow."""
+
+    def hold(host, instance, frozen):
+        folder = host.paths.slice(instance)
+        for name, text in (("cgroup.freeze", "1" if frozen else "0"), ("cgroup.events", f"frozen {int(frozen)}\n")):
+            with open(os.path.join(folder, name), "w", encoding="ascii") as handle:
+                handle.write(text)
+
+    def reclaim(_host, folder, _target, _seconds=0.0):
+        systemd.use(os.path.basename(folder)[len("tenants-") : -len(".slice")], MIB)
+        return MIB
+
+    monkeypatch.setattr(slices, "hold", hold)
+    monkeypatch.setattr(slices, "reclaim", reclaim)
+    return systemd
+
+
+def test_check_do_check_do(machine):
+    items = [shadow("s", ttl="30m"), shadow("c", tier="created")]
+    assert reserve(machine, items, check=True)["changed"]
+    assert machine.writes == []
+    done = reserve(machine, items)
+    assert [item["error"] for item in done["results"]] == ["", ""]
+    assert (one(done)["state"], one(done)["held"], one(done)["tier"]) == ("waiting", MIB, "frozen")
+    assert one(done)["expires_at"] == "2026-03-01T12:30:00Z"
+    assert held_frozen(machine, "s.1")
+    assert not reserve(machine, items, check=True)["changed"]
+    assert not reserve(machine, items)["changed"]
+
+
+def test_a_shadow_does_not_start_with_the_machine(machine):
+    reserve(machine, [shadow("s")])
+    assert not os.path.exists(os.path.join(machine.paths.wants, "tenancy-gvisor@s.1.service"))
+
+
+def test_a_claim_makes_a_tenant_without_a_start(machine):
+    reserve(machine, [shadow("s")])
+    machine.calls.clear()
+    claimed = one(reserve(machine, [], [{"shadow": "s", "tenant": tenant("t")}]), "claims")
+    assert (claimed["started"], claimed["actions"], claimed["slice"]) == ("claimed", ["claim"], "tenants-s.1.slice")
+    assert machine.writes == []  # no command at all between a shadow and its tenant
+    assert not held_frozen(machine, "s.1")
+    again = partition.run(machine.host(), [tenant("t")], False, False)
+    assert not again["changed"]
+    assert os.path.islink(os.path.join(machine.paths.wants, "tenancy-gvisor@s.1.service"))
+
+
+def test_a_tenants_own_claim_does_the_same(machine):
+    reserve(machine, [shadow("s")])
+    returned = partition.run(machine.host(), [tenant("t", claim="s")], True, False)
+    assert one(returned)["started"] == "claimed"
+    assert not partition.run(machine.host(), [tenant("t", claim="s")], True, False)["changed"]
+
+
+def test_a_claim_sets_the_limits_that_differ(machine):
+    reserve(machine, [shadow("s")])
+    returned = partition.run(machine.host(), [tenant("t", claim="s", cpu={"cores": 1})], False, False)
+    assert one(returned)["diff"]["after"]["cpu.cores"] == "1"
+    assert machine.properties["tenants-s.1.slice"]["CPUQuotaPerSecUSec"] == "1.000000s"
+
+
+def test_one_shadow_is_claimed_once(machine):
+    reserve(machine, [shadow("s")])
+    claims = [{"shadow": "s", "tenant": tenant(name)} for name in ("t", "u")]
+    returned = reserve(machine, [], claims)["claims"]
+    assert [item["started"] for item in returned] == ["claimed", "cold"]
+    assert "no shadow s" in returned[1]["notes"][0]
+
+
+def test_a_stale_image_is_noticed_at_claim(machine):
+    reserve(machine, [shadow("s")])
+    os.utime(os.path.join(machine.paths.rootfs, "base", "bin"), (1, 1))
+    returned = partition.run(machine.host(), [tenant("t", claim="s")], False, False)
+    assert one(returned)["started"] == "cold"
+    assert "stale" in one(returned)["notes"][0]
+    renewed = reserve(machine, [shadow("s")])
+    assert one(renewed)["actions"] == ["replace"]
+
+
+def test_another_sandbox_is_not_claimed(machine):
+    reserve(machine, [shadow("s")])
+    returned = partition.run(machine.host(), [tenant("t", claim="s", sandbox={"command": ["x"]})], False, False)
+    assert one(returned)["started"] == "cold"
+
+
+def test_a_claimed_name_is_free_for_the_next_shadow(machine):
+    reserve(machine, [shadow("s")])
+    partition.run(machine.host(), [tenant("t", claim="s")], False, False)
+    assert one(reserve(machine, [shadow("s")]))["slice"] == "tenants-s.2.slice"
+
+
+def test_a_shadow_whose_time_is_over_is_given_up(machine):
+    reserve(machine, [shadow("s", expires_at="2026-03-01T12:00:01Z"), shadow("k")])
+    host = machine.host()
+    object.__setattr__(host, "now", host.now.replace(hour=13))
+    returned = shadows.run(host, [shadow("k")], [], False, Cap(), False)
+    assert {item["name"]: item["actions"] for item in returned["results"]} == {"k": [], "s": ["remove"]}
+    assert not os.path.exists(machine.paths.place("s.1"))
+
+
+def test_a_time_to_live_counts_from_the_first_run(machine):
+    reserve(machine, [shadow("s", ttl="30m")])
+    host = machine.host()
+    object.__setattr__(host, "now", host.now.replace(minute=20))
+    returned = shadows.run(host, [shadow("s", ttl="30m")], [], False, Cap(), False)
+    assert not returned["changed"]
+    assert one(returned)["expires_at"] == "2026-03-01T12:30:00Z"
+
+
+def test_the_cap_keeps_the_highest_priorities(machine):
+    items = [shadow("low", priority=10), shadow("high", priority=90), shadow("mid", priority=50)]
+    returned = reserve(machine, items, cap=Cap(count=2))
+    assert {item["name"]: item["state"] for item in returned["results"]} == {
+        "low": "absent", "high": "waiting", "mid": "waiting",
+    }  # fmt: skip
+    assert "cap is 2 shadows" in returned["results"][0]["notes"][0]
+    assert not reserve(machine, items, cap=Cap(count=2))["changed"]
+
+
+def test_the_cap_on_memory_gives_up_the_lowest_priority(machine):
+    items = [shadow("a", priority=10), shadow("b", priority=90)]
+    returned = reserve(machine, items, cap=Cap(memory=MIB))
+    assert [item["state"] for item in returned["results"]] == ["absent", "waiting"]
+    assert "all shadows hold 2MiB, the cap is 1MiB" in returned["results"][0]["notes"][0]
+
+
+def test_under_pressure_shadows_go_first(machine):
+    returned = reserve(machine, [shadow("a"), shadow("b")], cap=Cap(min_available=2000 * MIB))
+    assert [item["state"] for item in returned["results"]] == ["absent", "absent"]
+    assert machine.active == set()
+
+
+def test_purge_leaves_tenants_alone_and_partition_leaves_shadows_alone(machine):
+    reserve(machine, [shadow("s")])
+    partition.run(machine.host(), [tenant("t")], True, False)
+    assert machine.active == {"tenancy-gvisor@s.1.service", "tenancy-gvisor@t.service"}
+    reserve(machine, [], purge=True)
+    assert machine.active == {"tenancy-gvisor@t.service"}
+
+
+def test_wrong_shadows_are_named_and_the_others_are_made(machine):
+    returned = reserve(machine, [shadow("s", tier="warm"), shadow("t", ttl="soon"), shadow("u")])
+    errors = {item["name"]: item["error"] for item in returned["results"]}
+    assert "s: tier is 'warm'" in errors["s"]
+    assert "t: 'soon'" in errors["t"]
+    assert errors["u"] == ""
+
+
+def test_a_cap_is_read_in_units():
+    assert cap_from({"count": 3, "memory": "64MiB", "min_available": None}) == Cap(3, 64 * MIB, 0)
+    with pytest.raises(InputError):
+        cap_from({"count": -1})
+
+
+def test_measured_usage_has_rates_and_pressure(machine):
+    partition.run(machine.host(), [tenant("t")], False, False)
+    reserve(machine, [shadow("s")])
+    folder = machine.paths.slice("t")
+    spent = {"usage": 1_000_000}
+
+    def write(name, text):
+        with open(os.path.join(folder, name), "w", encoding="ascii") as handle:
+            handle.write(text)
+
+    write(
+        "io.stat", "254:0 rbytes=4096 wbytes=100 rios=1 wios=2 dbytes=0 dios=0\n253:0 rbytes=4 wbytes=0 rios=1 wios=0\n"
+    )
+    write("memory.events", "low 0\nhigh 3\nmax 2\noom 1\noom_kill 1\n")
+    write(
+        "memory.pressure",
+        "some avg10=1.50 avg60=0.20 avg300=0.00 total=1234\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n",
+    )
+    write("cpu.stat", f"usage_usec {spent['usage']}\nnr_periods 10\nnr_throttled 1\nthrottled_usec 50\n")
+    host = machine.host()
+    real = host.sleep
+
+    def busy(seconds):
+        real(seconds)
+        write(
+            "cpu.stat", f"usage_usec {spent['usage'] + round(seconds * 500_000)}\nnr_throttled 9\nthrottled_usec 50\n"
+        )
+
+    object.__setattr__(host, "sleep", busy)
+    measured = usage.measure(host, 2.0, [])
+    (entry,) = measured["tenants"]
+    assert entry["cpu"]["cores"] == pytest.approx(0.5, abs=0.02)
+    assert (entry["io"]["read_bytes"], entry["io"]["write_operations"]) == (4100, 2)
+    assert entry["memory"]["oom_kills"] == 1
+    assert entry["pressure"]["memory"]["some"] == {"avg10": 1.5, "avg60": 0.2, "avg300": 0.0, "total": 1234.0}
+    assert entry["pressure"]["cpu"] is None
+    assert entry["limits"]["memory"]["max"] == 128 * MIB
+    assert [item["state"] for item in measured["shadows"]] == ["paused"]
+    assert measured["vm"]["memory"]["total"] == 2_000_000 * 1024
+    without = usage.measure(machine.host(), 0.0, ["t"])
+    assert without["tenants"][0]["cpu"]["cores"] is None
+    assert without["shadows"] == []
