@@ -102,7 +102,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def _table(path: Path) -> Iterator[tuple[str, np.ndarray, list[str]]]:
     with gzip.open(path, "rt") as handle:
         reader = csv.reader(handle)
-        columns = next(reader)[2:]
+        columns = next(reader, [])[2:]
         found: dict[str, list[list[str]]] = {}
         for series, stamp, *values in reader:
             found.setdefault(series, []).append([stamp, *(value or "nan" for value in values)])

@@ -246,7 +246,7 @@ def measure(uri: str, plain: Any, batches: list[Any], work: dict[str, int]) -> d
         put("ingest samples/s", samples, turns(store.append_usage, lambda part: plain.buckets(packed(part)), batches))
         ours["same again samples/s"] = samples * rate(len(batches), lambda: store.append_usage(batches))
         names = [batch.profile for batch in batches]
-        reading = rate(len(batches), lambda: sum(1 for _ in store.read_usage(names, *ALWAYS)))
+        reading = rate(len(batches), lambda: sum(1 for _part in store.read_usage(names, *ALWAYS)))
         ours["history read samples/s"] = samples * reading
         rows = [
             (batch.profile, moment, *(column[place] for column in list(batch.values.values())[:3]))
@@ -349,8 +349,9 @@ def main() -> int:
                 report.peers[f"{kind} plain driver"] = rates["plain"]
                 for figure in ("ingest samples/s", "profile writes/s", "profile reads/s", "claims/s"):
                     share = rates["ours"][figure] / rates["plain"][figure]
-                    report.figures[f"{kind} {figure.split('/')[0]}, ours / plain"] = share
-                    shares.setdefault(kind, {})[figure.split("/")[0]] = share
+                    subject = figure.partition("/")[0]
+                    report.figures[f"{kind} {subject}, ours / plain"] = share
+                    shares.setdefault(kind, {})[subject] = share
             report.table(
                 "of the plain driver's rate", {"ours": {k: v for k, v in report.figures.items() if "plain" in k}}
             )

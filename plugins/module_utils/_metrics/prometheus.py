@@ -58,7 +58,7 @@ class Range:
     _last: dict[str, _Last] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.step >= 1 or self.end < self.start:
+        if not math.isfinite(self.step) or self.step < 1 or self.end < self.start:
             raise InputError("the end is before the start, or the step is below one second", item=shown(self.url))
         self.start = math.ceil(self.start / self.step) * self.step - (self.step if self.counter else 0)
         self.end = math.floor(self.end / self.step) * self.step

@@ -169,7 +169,7 @@ def simulate(scenario: Scenario, policy: Policy, *, every: int = 1, consolidate_
     else:
         cell.packer.fill_in(scenario.assignment)
     record = Record(step, count)
-    pasts: list[list[Past]] = [[] for _ in range(count)]
+    pasts: list[list[Past]] = [[] for _tenant in range(count)]
     rules = [policy.move] * count
     checks = np.zeros((len(vms), policy.move.hold_of, usage.shape[2]))
     for now in range(steps):

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
-from typing import IO, Any, cast
+from typing import Any
 
 from .._core.errors import InputError, StoreError
 from . import documents
@@ -97,7 +97,7 @@ def save(store: Store, path: str) -> Content:
 
 def _read(path: str) -> Iterator[bytes]:
     try:
-        with cast("IO[bytes]", gzip.open(path, "rb")) as packed:
+        with gzip.GzipFile(path, "rb") as packed:
             yield from packed
     except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
