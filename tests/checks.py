@@ -124,6 +124,7 @@ def _ansible_test(*arguments: str) -> None:
 
 def sanity() -> None:
     """ansible-test sanity, without any ignore file, on the oldest and the newest ansible-core."""
+    environments.system_packages(*environments.LINTERS)
     _ansible_test("sanity")
 
 

@@ -28,6 +28,8 @@ TESTING = ROOT / "tests" / "requirements.txt"
 UNITS = ROOT / "tests" / "unit" / "requirements.txt"
 # libvirt-python is built from source; venv is a package of its own on Debian.
 DEBIAN = ("python3-venv", "python3-dev", "gcc", "pkg-config", "libvirt-dev")
+# Without it ansible-test leaves one of its tests out, with no more than a warning.
+LINTERS = ("shellcheck",)
 # What tests/contract runs for real.
 SERVERS = ("prometheus",)
 

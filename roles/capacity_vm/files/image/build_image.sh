@@ -1,6 +1,7 @@
 # Copyright (c) 2026, predictive.tenancy contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
 #
 # build_image.sh IMAGE: a Debian guest as a disk image, a kernel and a small initrd in the folder IMAGE, from the
 # recipe in this script's folder (SUITE, PACKAGES and so on are in its file `inputs`).
@@ -49,7 +50,7 @@ else
         elif [ "$origin" = Debian ] && [ "$label" = Debian-Security ]; then
             sources+=("deb $uri $SUITE-security main")
         fi
-    done < <(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' | LC_ALL=C sort -u)
+    done < <(apt-get indextargets --format "\$(ORIGIN) \$(LABEL) \$(REPO_URI)" 'Created-By: Packages' | LC_ALL=C sort -u)
     if [ "${#sources[@]}" -eq 0 ]; then sources+=("deb http://deb.debian.org/debian $SUITE main"); fi
 fi
 proxies=()
