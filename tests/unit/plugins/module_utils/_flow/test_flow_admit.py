@@ -15,7 +15,15 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors im
 from ansible_collections.predictive.tenancy.plugins.module_utils._flow import reserve, vms
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
-from planner_cell import MIB, NOW, admit, check_cell, flat, learned, vm
+from ansible_collections.predictive.tenancy.tests.unit.plugins.module_utils._flow.planner_cell import (
+    MIB,
+    NOW,
+    admit,
+    check_cell,
+    flat,
+    learned,
+    vm,
+)
 
 
 @pytest.fixture

@@ -13,7 +13,19 @@ import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import InputError
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
-from planner_cell import MIB, NOW, Machines, admit, balance, check_cell, flat, forecast, learned, used, vm
+from ansible_collections.predictive.tenancy.tests.unit.plugins.module_utils._flow.planner_cell import (
+    MIB,
+    NOW,
+    Machines,
+    admit,
+    balance,
+    check_cell,
+    flat,
+    forecast,
+    learned,
+    used,
+    vm,
+)
 
 LATER = NOW + timedelta(minutes=20)
 EASY = {"move": {"per_run": 1, "per_hour": 1, "per_day": 1, "inflow": 9}, "consolidation": {"headroom": False}}
