@@ -43,15 +43,21 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Make the folder of backups
+  ansible.builtin.file:
+    path: /tmp/tenancy/backups
+    state: directory
+    mode: "0700"
+
 - name: Save the store
   predictive.tenancy.store_backup:
     store: sqlite:////tmp/tenancy/store.db
-    path: /tmp/tenancy/store.backup
+    path: /tmp/tenancy/backups/store.backup
 
 - name: Fill another store from it
   predictive.tenancy.store_backup:
     store: sqlite:////tmp/tenancy/restored.db
-    path: /tmp/tenancy/store.backup
+    path: /tmp/tenancy/backups/store.backup
     state: restored
 """
 

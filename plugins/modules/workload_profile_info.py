@@ -76,6 +76,7 @@ profiles:
       confidence: 0.97
       arrival: {kind: periodic, period: 86400.0, jitter: 40.0, fill: 1.0, confidence: 0.97}
       patterns: {cpu: {model: seasonal, period: 86400.0, mase: 0.71, coverage: 0.95, days: 14.0}}
+      features: null
       match: null
   contains:
     name:
@@ -170,6 +171,14 @@ profiles:
       returned: always
       type: dict
       sample: {cpu: {model: seasonal, mase: 0.71, coverage: 0.95, days: 14.0}}
+    features:
+      description:
+        - How it behaves, which is what the behaviour of unknown workloads is compared with; null before it has a week
+          of history. The values (level, variability, daily shape and so on), the radius within which another one is
+          like it, and the days of history behind them.
+      returned: always
+      type: dict
+      sample: null
     match:
       description: The profile that its behaviour was matched with, null without one.
       returned: always

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from module_process import run_module
+from prometheus_server import serving
 from test_files import MODULES, PACKAGE, RESULT_KEYS, documentation, importlib, options, returned
 
 NOW = "2026-03-02T00:00:00Z"
@@ -51,6 +52,7 @@ STEPS = {
         Step("tenant_rebalance", "apply"),
         Step("workload_profile_info", "info", quiet=True),
         Step("tenancy_report", "report"),
+        Step("store_backup", "backup"),
         Step("workload_profile", "absent"),
     )
 }
@@ -92,6 +94,7 @@ def arguments(label: str, state: Path) -> dict[str, Any]:
         "apply": {**plan, "mode": "apply"},
         "info": common,
         "report": {**dated, "dest": f"{state}/report.html"},
+        "backup": {**dated, "path": f"{state}/store.backup"},
         "absent": {**dated, "profiles": [{"name": "unused"}], "state": "absent"},
     }
     return given[label]
@@ -231,11 +234,16 @@ def examples() -> list[dict[str, Any]]:
 def test_examples_run_as_they_stand(tmp_path: Path) -> None:
     text = yaml.safe_dump(examples(), sort_keys=False)
     assert "/tmp/tenancy" in text
+    assert "http://127.0.0.1:9090" in text
     playbook = tmp_path / "examples.yml"
-    playbook.write_text(text.replace("/tmp/tenancy", f"{tmp_path}/tenancy"), encoding="utf-8")
     env = {**os.environ, "TENANCY_STORE": f"sqlite://{tmp_path}/tenancy/store.db"}
     command = ["ansible-playbook", str(playbook)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    home = tmp_path / "prometheus"
+    home.mkdir()
+    with serving(home) as server:
+        text = text.replace("http://127.0.0.1:9090", server.url).replace("/tmp/tenancy", f"{tmp_path}/tenancy")
+        playbook.write_text(text, encoding="utf-8")
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
     count = sum(len(play["tasks"]) for play in examples())
     assert f"ok={count} " in done.stdout, done.stdout

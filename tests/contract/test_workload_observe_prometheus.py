@@ -5,16 +5,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import shutil
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -23,14 +16,13 @@ import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import UsageBatch
 from module_process import run_module
+from prometheus_server import PASSWORD, USER, Prometheus, serving
 
 START = datetime(2026, 3, 1, tzinfo=timezone.utc).timestamp()
 ALWAYS = (datetime(1970, 1, 1, tzinfo=timezone.utc), datetime(2200, 1, 1, tzinfo=timezone.utc))
 MINUTES = 2 * 1440
 RESET = 1000  # the minute in which the counter of "shop" starts again
 GAP = range(2000, 2060)  # minutes without a sample of "shop"
-USER, PASSWORD = "admin", "test"
-BCRYPT = "$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay"  # of "test", from Prometheus' own guide
 
 
 def cores(minute: int) -> float:
@@ -58,62 +50,10 @@ def exposition() -> str:
     return "\n".join([*lines, "# EOF", ""])
 
 
-@dataclass
-class Prometheus:
-    """A running server."""
-
-    url: str
-    home: Path
-
-
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    home = tmp_path_factory.mktemp("prometheus")
-    for command in ("prometheus", "promtool"):
-        assert shutil.which(command), f"{command} is missing: install the package prometheus"
-    (home / "history.txt").write_text(exposition(), encoding="utf-8")
-    (home / "config.yml").write_text("scrape_configs: []\n", encoding="utf-8")
-    (home / "web.yml").write_text(f"basic_auth_users:\n  {USER}: {BCRYPT}\n", encoding="utf-8")
-    fill = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(home / "history.txt"), str(home / "data")]
-    subprocess.run(fill, check=True, capture_output=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        "prometheus",
-        f"--config.file={home}/config.yml",
-        f"--web.config.file={home}/web.yml",
-        f"--storage.tsdb.path={home}/data",
-        "--storage.tsdb.retention.time=100y",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=error",
-    ]
-    with open(home / "log", "wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        wait_until_ready(f"http://127.0.0.1:{port}", process, home / "log")
-        yield Prometheus(f"http://127.0.0.1:{port}", home)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def answers(url: str) -> bool:
-    token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    request = urllib.request.Request(f"{url}/-/ready", headers={"Authorization": f"Basic {token}"})
-    try:
-        urllib.request.urlopen(request, timeout=5).close()
-    except OSError:
-        return False
-    return True
-
-
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not answers(url):
-        assert process.poll() is None, log.read_text(encoding="utf-8")
-        assert time.monotonic() < deadline, f"{url} does not answer: {log.read_text(encoding='utf-8')}"
-        time.sleep(0.2)
+    with serving(tmp_path_factory.mktemp("prometheus"), history=exposition(), login=True) as server:
+        yield server
 
 
 @pytest.fixture
