@@ -37,7 +37,8 @@ class Source:
 class Settings:
     """How a run takes history in: ``now``; samples later than ``skew`` seconds after it are refused. ``retention`` in
     seconds: ``samples`` until they are downsampled to the hour, ``hourly`` and ``requests`` until they are removed.
-    ``rebase``: the time (UTC seconds) that the newest record is brought close to, None to leave times alone."""
+    ``rebase``: the time (UTC seconds) at which the history is cut, which its end is brought close to; None to leave
+    times alone."""
 
     now: datetime
     skew: float = 300.0
@@ -123,11 +124,11 @@ def _time(record: Record) -> float:
 
 
 def _offset(sources: list[Source], rebase: float | None) -> float:
-    """Whole hours, in seconds, that bring the newest record into the hour before ``rebase``."""
+    """Whole hours, in seconds, that bring the newest record into the hour after ``rebase``."""
     if rebase is None:
         return 0.0
     newest = max(map(_newest, sources), default=-math.inf)
-    return HOUR * math.floor((rebase - newest) / HOUR) if math.isfinite(newest) else 0.0
+    return HOUR * math.ceil((rebase - newest) / HOUR) if math.isfinite(newest) else 0.0
 
 
 class Observation:
@@ -174,6 +175,8 @@ class Observation:
         taken.records += 1
         try:
             moment = seconds(record.fields.get("time")) + collector.offset
+            if self.wanted.rebase is not None and moment > self.wanted.rebase:
+                return  # it has not happened yet
             if moment < 0:
                 raise InputError(f"the time {record.fields['time']} is before 1970")
             if moment > self._latest:
