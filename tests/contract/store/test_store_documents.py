@@ -36,6 +36,8 @@ VALUES: dict[str, Any] = {
     "percent": "100%2E",
     "list": [1, "a", None, [2, [3.5]], {}],
     "nested": {"a": {"b": {"c": [{"d": 1}]}}},
+    "like a time": {"$date": 5},
+    "unlike a time": {"$date": "$date"},
     "odd names": {"a.b": 1, "$set": 2, "%2E": 3, "%": 4, "$date": 5, " ": 6, "ü": 7},
     "time": NOW,
     "times": [NOW - timedelta(days=20_000), NOW + timedelta(days=20_000)],
@@ -87,6 +89,7 @@ def test_times_are_cut_to_milliseconds_and_utc(store: Store) -> None:
         {3: 1},
         "\ud800",
         "x" * 13_000_000,
+        "ü" * 7_000_000,
     ],
     ids=lambda value: repr(value)[:20],
 )
