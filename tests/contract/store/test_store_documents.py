@@ -191,6 +191,12 @@ def test_delete(store: Store) -> None:
     assert store.delete("shadows", "s", version=1) is False
     assert store.insert("shadows", {"key": "s"})["version"] == 1
     assert store.delete("shadows", "s") is True
+    store.put_many("shadows", [{"key": f"s{number:04}"} for number in range(1100)])
+    assert store.delete_many("shadows", [f"s{number:04}" for number in range(1050)] + ["none"]) == 1050
+    assert store.delete_many("shadows", []) == 0
+    assert store.keys("shadows") == [f"s{number:04}" for number in range(1050, 1100)]
+    with pytest.raises(InputError):
+        store.delete_many("shadows; drop table plans", ["s1050"])
 
 
 def test_find_by_fields_sorted_and_in_parts(store: Store) -> None:
