@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 
-from .._store.interface import Store
+from .._store.interface import Document, Store
 
 _PART = 500
 
@@ -17,24 +17,30 @@ _PART = 500
 def _decisions(store: Store, before: datetime) -> Iterator[str]:
     # Their keys begin with their time.
     for one in store.find("decisions"):
-        if one["at"] >= before:
+        at = one.get("at")
+        if at is not None and at >= before:
             return
-        yield one["key"]
+        if at is not None:
+            yield one["key"]
 
 
 def _plans(store: Store, before: datetime) -> Iterator[str]:
     # The keys of a cell's plans go on with their time, so the first young one ends the cell: its name is followed by
     # a year, and what sorts behind all years is another cell.
-    after: str | None = None
-    while after is None or after:
-        begin, after = after, ""
+    after: str | None = ""
+    while after is not None:
+        begin, after = after, None
         for one in store.find("plans", after=begin):
-            if one["created_at"] >= before:
+            made = one.get("created_at")
+            if made is not None and made >= before:
                 after = max(f"{one['cell']}-9999", one["key"])
                 break
-            waits = one["state"] == "recommended" and one["expires_at"] >= before
-            if one["state"] != "applying" and not waits:
+            if made is not None and _ended(one, before):
                 yield one["key"]
+
+
+def _ended(plan: Document, before: datetime) -> bool:
+    return plan["state"] != "applying" and (plan["state"] != "recommended" or plan["expires_at"] < before)
 
 
 def prune(store: Store, before: datetime, *, dry: bool) -> int:
