@@ -220,6 +220,10 @@ options:
         description: Requests older than this are removed.
         type: str
         default: 800d
+      plans:
+        description: Plans that came to their end, and decisions, are removed when they are older than this.
+        type: str
+        default: 90d
   now:
     description: The present time, as UTC ISO 8601. The default is the clock. Replays and tests set it.
     type: str
@@ -315,7 +319,9 @@ results:
       elements: str
       sample: [append]
     diff:
-      description: Numbers of records, and for V(retention) of days of a series, by what became of them.
+      description:
+        - Numbers of records by what became of them. For V(retention), of days of a series that were downsampled and
+          removed, and of plans and decisions that were removed.
       returned: always
       type: dict
       sample: {before: {new: 0}, after: {new: 32256}}

@@ -148,6 +148,9 @@ options:
       - V(learned) recomputes request periodicity and usage patterns from the history until O(now), after it has scored
         the previous forecast against what came. Of O(profiles) only the names count then, and without any, all profiles
         are learned. The same history at the same time changes nothing.
+      - A profile with less than a week of history is also matched with the known profiles that it behaves like, again
+        when its history reaches 1 hour, 6 hours and 24 hours. Where two are too much alike to choose, none is chosen,
+        and a warning names them.
     type: str
     choices: [present, absent, learned]
     default: present
@@ -233,7 +236,7 @@ results:
       type: bool
       sample: true
     actions:
-      description: V(create), V(update), V(remove), V(learn) or nothing.
+      description: V(create), V(update), V(remove), V(learn), V(match) or nothing.
       returned: always
       type: list
       elements: str
@@ -268,12 +271,14 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._flow.arguments
     store_uri,
 )
 from ansible_collections.predictive.tenancy.plugins.module_utils._flow.learn import learn
+from ansible_collections.predictive.tenancy.plugins.module_utils._flow.likeness import doubt
 from ansible_collections.predictive.tenancy.plugins.module_utils._flow.profiles import ensure, remove
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
 
 LIMITS = {"type": "dict", "options": {"min": {"type": "str"}, "max": {"type": "str"}}}
 NAMES = {"type": "list", "elements": "str"}
+SHOWN = 20  # warnings
 PROFILE: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "workload": {"type": "str"},
@@ -335,8 +340,17 @@ def learned(module: AnsibleModule, store: Store, names: list[str]) -> list[dict[
     """Learn the named profiles, all if none is named."""
     require("numpy")
     chosen = shard(names or store.keys("profiles"), module.params["shard"])
-    found = learn(store, chosen, present_time(module.params["now"]), dry=module.check_mode)
-    return [result(item.changes, item.error) for item in found]
+    results, doubts = [], []
+    for item in learn(store, chosen, present_time(module.params["now"]), dry=module.check_mode):
+        results.append(result(item.changes, item.error))
+        if "match" in item.changes.actions:
+            doubts.append(doubt(item.name, (item.document or {}).get("match")))
+    doubts = [text for text in doubts if text]
+    for text in doubts[:SHOWN]:
+        module.warn(text)
+    if len(doubts) > SHOWN:
+        module.warn(f"{len(doubts) - SHOWN} more profiles behave like several others")
+    return results
 
 
 def run(module: AnsibleModule) -> None:

@@ -180,10 +180,38 @@ profiles:
       type: dict
       sample: null
     match:
-      description: The profile that its behaviour was matched with, null without one.
+      description: What its behaviour was matched with while it had less than a week of history, null before that.
       returned: always
       type: dict
-      sample: null
+      sample: {profile: null, distance: 0.21, ambiguous: [web_shop, web_blog], stage: 2,
+        checked_at: "2026-03-02T11:00:00Z"}
+      contains:
+        profile:
+          description: The profile that it behaves like and whose forecast it began with, null where none was chosen.
+          returned: always
+          type: str
+          sample: null
+        distance:
+          description: How far the nearest profile is, null where nothing can be compared. Differences of 0.1 are none.
+          returned: always
+          type: float
+          sample: 0.21
+        ambiguous:
+          description: Profiles that it behaves like alike, so that none was chosen, the nearest first.
+          returned: always
+          type: list
+          elements: str
+          sample: [web_shop, web_blog]
+        stage:
+          description: How many of 1 hour, 6 hours, 24 hours and 7 days its history had reached.
+          returned: always
+          type: int
+          sample: 2
+        checked_at:
+          description: When it was matched.
+          returned: always
+          type: str
+          sample: "2026-03-02T11:00:00Z"
 next:
   description: The value of O(after) for the next page; empty when there is no more.
   returned: success

@@ -31,6 +31,7 @@ from typing import Any
 import _common
 import numpy as np
 import pymongo
+from bson.raw_bson import RawBSONDocument
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -38,19 +39,22 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "contract" / "store"))
 connect = _common.product("_store.connect")
 interface = _common.product("_store.interface")
-values = _common.product("_store.values")
-servers = importlib.import_module("servers")  # of the contract suite
+# Of the contract suite: a wire server, and processes that write at once.
+servers, crowd = (importlib.import_module(name) for name in ("servers", "crowd"))
 
 SET = "bitbrains_faststorage"
 ALWAYS = (datetime(1970, 1, 1, tzinfo=timezone.utc), datetime(2200, 1, 1, tzinfo=timezone.utc))
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
 GIB = 1024**3
 TURNS = 3
 BATCH = 400  # buckets in one write, as the store does it
 LISTING = """
-import json, resource, sys, time
+import json, sys, time
 sys.path[:0] = json.loads(sys.argv[3])
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak():  # not ru_maxrss: that begins with what the parent had
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 start = time.perf_counter()
 with open_store(sys.argv[1], read_only=True) as store:
     before = peak()
@@ -167,19 +171,20 @@ class PlainSQLite:
     def samples(self, rows: list[tuple[Any, ...]]) -> None:
         self.many("INSERT OR IGNORE INTO sample VALUES (?, ?, ?, ?, ?)", rows, 100_000)
 
-    def documents(self, bodies: list[tuple[str, str]]) -> None:
-        self.many("INSERT INTO document VALUES (?, 1, ?)", bodies, 1000)
+    def documents(self, documents: list[dict[str, Any]]) -> None:
+        rows = [(document["key"], json.dumps(document, default=str)) for document in documents]
+        self.many("INSERT INTO document VALUES (?, 1, ?)", rows, 1000)
 
     def read(self, keys: list[str]) -> None:
         for key in keys:
             row = self.connection.execute("SELECT key, version, body FROM document WHERE key = ?", (key,)).fetchone()
             json.loads(row[2])
 
-    def claim(self, bodies: list[tuple[str, str]]) -> None:
-        for key, body in bodies:
+    def claim(self, documents: list[dict[str, Any]]) -> None:
+        for document in documents:
             self.connection.execute("BEGIN IMMEDIATE")
             statement = "UPDATE document SET version = version + 1, body = ? WHERE key = ? AND version = 1"
-            self.connection.execute(statement, (body, key))
+            self.connection.execute(statement, (json.dumps(document, default=str), document["key"]))
             self.connection.execute("COMMIT")
 
     def close(self) -> None:
@@ -216,18 +221,18 @@ class PlainMongo:
         names = ("s", "t", "cpu", "memory", "io")
         self.many("sample", [dict(zip(names, row, strict=True)) for row in rows], 10_000)
 
-    def documents(self, bodies: list[tuple[str, str]]) -> None:
-        rows = [{"_id": key, "version": 1, **values.escape(json.loads(body))} for key, body in bodies]
-        self.many("document", rows, 1000)
+    def documents(self, documents: list[dict[str, Any]]) -> None:
+        self.many("document", [{"_id": document["key"], **document, "version": 1} for document in documents], 1000)
 
     def read(self, keys: list[str]) -> None:
         for key in keys:
             self.database.document.find_one({"_id": key})
 
-    def claim(self, bodies: list[tuple[str, str]]) -> None:
-        for key, _body in bodies:
-            change = {"$set": {"state": "claimed"}, "$inc": {"version": 1}}
-            self.database.document.update_one({"_id": key, "version": 1}, change)
+    def claim(self, documents: list[dict[str, Any]]) -> None:
+        for document in documents:
+            fields = {name: item for name, item in document.items() if name not in ("key", "version")}
+            change = {"$set": fields, "$inc": {"version": 1}}
+            self.database.document.update_one({"_id": document["key"], "version": 1}, change)
 
     def close(self) -> None:
         self.client.close()
@@ -256,28 +261,17 @@ def measure(uri: str, plain: Any, batches: list[Any], work: dict[str, int]) -> d
         peer["ingest as rows samples/s"] = rate(len(rows), lambda: plain.samples(rows))
 
         documents = [profile(number) for number in range(work["documents"])]
-        hidden = ("key", "learned_at")
-        bodies = {
-            document["key"]: json.dumps({name: item for name, item in document.items() if name not in hidden})
-            for document in documents
-        }
-
-        def plain_documents(part: list[dict[str, Any]]) -> None:
-            plain.documents([(document["key"], bodies[document["key"]]) for document in part])
-
-        put("profile writes/s", 1, turns(partial(store.put_many, "profiles"), plain_documents, documents))
-        keys = list(bodies)[: work["reads"]]
+        put("profile writes/s", 1, turns(partial(store.put_many, "profiles"), plain.documents, documents))
+        keys = [document["key"] for document in documents[: work["reads"]]]
         put("profile reads/s", 1, turns(lambda part: [store.get("profiles", key) for key in part], plain.read, keys))
         found = store.get_many("profiles", keys[: work["claims"]])
+        wanted = [{**document, "state": "claimed"} for document in found.values()]
 
-        def claim(part: list[str]) -> None:
-            for key in part:
-                store.update("profiles", {**found[key], "state": "claimed"})
+        def claim(part: list[dict[str, Any]]) -> None:
+            for document in part:
+                store.update("profiles", document)
 
-        def plain_claim(part: list[str]) -> None:
-            plain.claim([(key, bodies[key]) for key in part])
-
-        put("claims/s", 1, turns(claim, plain_claim, list(found)))
+        put("claims/s", 1, turns(claim, plain.claim, wanted))
     return {"ours": ours, "plain": peer}
 
 
@@ -288,29 +282,123 @@ def listing(uri: str, how: str) -> dict[str, float]:
     return json.loads(done.stdout)
 
 
-def year(folder: Path, batches: list[Any]) -> dict[str, float]:
-    """What a day of a tenant takes on the disk, raw and downsampled, and so a year of 10,000 tenants."""
-    sizes = []
-    days = sum(len({int(time // 86400) for time in batch.times}) for batch in batches)
-    for name in ("raw", "hourly"):
-        path = folder / f"{name}.db"
-        with connect.open_store(f"sqlite://{path}?journal=delete") as store:
-            store.append_usage(batches)
-            if name == "hourly":
-                end = store.newest() + timedelta(days=1)
-                store.compact(end, ALWAYS[0], ALWAYS[0])
-        with closing(sqlite3.connect(path)) as raw:
-            raw.execute("VACUUM")
-        sizes.append(path.stat().st_size / days)
-    raw, hourly = sizes
+def days(found: list[dict[str, np.ndarray]], number: int, first: int, count: int) -> Any:
+    """Whole days of a tenant from the day ``first`` of 2026 on: a trace from its first midnight on, again and again."""
+    series = found[number % len(found)]
+    slots = (np.arange(first * 288, (first + count) * 288)) % (len(series["t"]) // 288 * 288)
+    times = array("d", (MIDNIGHT + 300.0 * np.arange(first * 288, (first + count) * 288)).tolist())
+    columns = {"cpu": np.round(series["cpu"][slots] * 0.04, 6)}
+    for metric, column, scale in (("memory", "memory", 4 * GIB / 100), ("io_read", "io", 1000.0)):
+        if column in series:
+            columns[metric] = np.round(series[column][slots] * scale)
+    arrays = {metric: array("d", column.tolist()) for metric, column in columns.items()}
+    return interface.UsageBatch(f"app{number % 500}", f"t{number:05d}", times, arrays)
+
+
+def hours(whole: list[Any]) -> Iterator[list[Any]]:
+    """A day of tenants by the hour, as runs on a schedule take it in."""
+    for begin in range(0, 288, 12):
+        yield [
+            interface.UsageBatch(
+                one.profile,
+                one.tenant,
+                one.times[begin : begin + 12],
+                {metric: column[begin : begin + 12] for metric, column in one.values.items()},
+            )
+            for one in whole
+        ]
+
+
+def written() -> int:
+    """Bytes that this process has given to write calls."""
+    with open("/proc/self/io", encoding="ascii") as counters:
+        return next(int(line.split()[1]) for line in counters if line.startswith("wchar"))
+
+
+def by_the_hour(folder: Path, uri: str, found: list[dict[str, np.ndarray]], tenants: int) -> dict[str, float]:
+    """One day of many tenants, taken in by the hour: bucket writes, bytes and the time of a run, as they are."""
+    whole = [days(found, number, 0, 1) for number in range(tenants)]
+    path = folder / "day.db"
+    seconds = []
+    with connect.open_store(f"sqlite://{path}") as store:
+        before = written()
+        for part in hours(whole):
+            start = time.perf_counter()
+            store.append_usage(part)
+            seconds.append(time.perf_counter() - start)
+    given = written() - before
+    with closing(sqlite3.connect(path)) as raw:
+        buckets, writes = raw.execute("SELECT count(*), sum(version) FROM usage").fetchone()
+    served = whole[: min(tenants, 200)]
+    with connect.open_store(uri) as store:
+        for part in hours(served):
+            store.append_usage(part)
+    with pymongo.MongoClient(uri, document_class=RawBSONDocument) as client:
+        sizes = [len(row.raw) for row in client.get_default_database().usage.find()]
     return {
-        "bytes per tenant-day, 5 min": raw,
-        "bytes per tenant-day, hourly": hourly,
-        "bytes per 5-min value": raw / 288 / len(batches[0].values),
-        "year of 10,000 tenants, GB (100 d raw)": 10_000 * (100 * raw + 265 * hourly) / 1e9,
-        "bucket writes per day, by the hour": 10_000 * 24.0,
-        "row writes per day, a row a sample": 10_000 * 288.0,
+        f"day of {tenants} tenants: samples": 288.0 * tenants,
+        f"day of {tenants} tenants: buckets": buckets,
+        f"day of {tenants} tenants: bucket writes": writes,
+        f"day of {tenants} tenants: MB given to the disk, sqlite": given / 1e6,
+        f"day of {tenants} tenants: MB of the file, sqlite": path.stat().st_size / 1e6,
+        f"day of {tenants} tenants: slowest hourly run, s, sqlite": max(seconds),
+        "bytes per tenant-day, sqlite": path.stat().st_size / buckets,
+        "bytes per tenant-day, BSON": sum(sizes) / len(sizes),
     }
+
+
+def year(folder: Path, found: list[dict[str, np.ndarray]], tenants: int) -> dict[str, float]:
+    """A year of some tenants under the usual retention (100 days of samples, then hourly values), as a file."""
+    path = folder / "year.db"
+    with connect.open_store(f"sqlite://{path}?journal=delete") as store:
+        for first in range(0, 365, 5):
+            store.append_usage(days(found, number, first, 5) for number in range(tenants))
+            store.compact(store.newest() - timedelta(days=100), *ALWAYS[:1] * 2)
+    with closing(sqlite3.connect(path)) as raw:
+        levels = dict(raw.execute("SELECT level, avg(length(data)) FROM usage GROUP BY level"))
+    size = path.stat().st_size
+    return {
+        "bytes of a day, 5 min": levels[1],
+        "bytes of a day, hourly": levels[0],
+        "bytes per 5-min value": levels[1] / 288 / len(found[0].keys() & {"cpu", "memory", "io"}),
+        f"year of {tenants} tenants, MB of the file": size / 1e6,
+        "year of 10,000 tenants, GB": size / 1e9 * 10_000 / tenants,
+    }
+
+
+def together(report: Any, folder: Path, mongo: Any, *, quick: bool) -> None:
+    """Eight processes at once, then clients and servers that are killed: acknowledged writes, and how many are lost."""
+    rows = {}
+    stores = {"sqlite": (f"sqlite://{folder}/crowd.db", 100), "mongodb": (mongo.uri("crowd", wait=60), 20)}
+    for kind, (uri, count) in stores.items():
+        results = crowd.together(uri, count // 5 if quick else count)
+        rows[f"{kind}, 8 processes"] = dict(
+            zip(("acknowledged", "lost"), crowd.lost_of_crowd(uri, results), strict=True)
+        )
+        rows[f"{kind}, clients killed"] = killed(uri, 2 if quick else 5, None)
+    rows["mongodb, server killed"] = killed(stores["mongodb"][0], 2 if quick else 5, mongo)
+    for name, row in rows.items():
+        for figure, value in row.items():
+            report.figures[f"{name}: {figure}"] = value
+        report.bar(f"{name}: writes lost of {row['acknowledged']:.0f}", row["lost"], 0, least=False)
+    report.table("acknowledged writes", rows)
+
+
+def killed(uri: str, times: int, mongo: Any) -> dict[str, float]:
+    """Writers in whose middle they, or the server, are killed with kill -9."""
+    total = lost = 0
+    for _turn in range(1 if mongo else times):
+        with crowd.writers(uri, 4) as (workers, acknowledged):
+            crowd.wait_for(acknowledged, 3)
+            for _kill in range(times if mongo else 0):
+                mongo.kill()
+                mongo.start()
+                crowd.wait_for(acknowledged, 2)
+            for worker in workers:
+                worker.kill()
+        lost += sum(crowd.lost_turns(uri, number, lines) for number, lines in enumerate(acknowledged))
+        total += 3 * sum(map(len, acknowledged))  # a document, an array and a day of history each
+    return {"acknowledged": total, "lost": lost}
 
 
 @contextmanager
@@ -352,13 +440,15 @@ def main() -> int:
                     subject = figure.partition("/")[0]
                     report.figures[f"{kind} {subject}, ours / plain"] = share
                     shares.setdefault(kind, {})[subject] = share
-            report.table(
-                "of the plain driver's rate", {"ours": {k: v for k, v in report.figures.items() if "plain" in k}}
-            )
+            report.table("of the plain driver's rate", shares)
             lists(report, folder, uri, 10_000 if quick else 100_000)
-        sizes = year(folder, batches)
+            together(report, folder, mongo, quick=quick)
+            sizes = by_the_hour(folder, mongo.uri("day"), found, 500 if quick else 10_000)
+        sizes.update(year(folder, found, 5 if quick else 40))
         report.figures.update(sizes)
-        report.table("sizes (SQLite)", {"measured": sizes})
+        print("\nusage history: sizes and writes")
+        for figure, value in sizes.items():
+            print(f"  {figure:60}{value:16,.1f}")
     bars(report)
     return report.end(options.json)
 

@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 import json
+import math
+import random
+from array import array
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
+from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import UsageBatch
 from module_process import run_module
 
 REPORT = {
@@ -111,6 +116,56 @@ def test_a_profile_twice_is_refused(tmp_path: Path, arguments: dict[str, Any]) -
     done = run_module("workload_profile", {**arguments, "profiles": [{"name": "a"}, {"name": "a"}]}, tmp_path)
     assert done["failed"] is True
     assert "profile a: it is there twice" in done["msg"]
+
+
+def day_cycle(days: float, seed: int) -> UsageBatch:
+    """CPU and memory of a workload with a daily cycle until 2026-03-02, with a little noise of its own."""
+    end, slots = datetime(2026, 3, 2, tzinfo=timezone.utc).timestamp(), round(days * 288)
+    times = [end - 300.0 * (slots - slot) for slot in range(slots)]
+    source = random.Random(seed)
+    cpu = [(1 + math.sin(2 * math.pi * time / 86400)) * source.uniform(0.95, 1.05) for time in times]
+    memory = [2e8 * source.uniform(0.98, 1.02) for _time in times]
+    return UsageBatch("", "", array("d", times), {"cpu": array("d", cpu), "memory": array("d", memory)})
+
+
+@pytest.fixture
+def alike(tmp_path: Path, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A store with two known profiles that are alike, and a young one that is like both."""
+    needs = {"twin_one": "debian13", "twin_two": "rhel9", "young": None}
+    items = [{"name": name, "dependencies": {"os": system}} for name, system in needs.items() if system]
+    run_module("workload_profile", {**arguments, "profiles": [*items, {"name": "young"}]}, tmp_path)
+    with open_store(arguments["store"]) as store:
+        for seed, name in enumerate(needs):
+            batch = day_cycle(1.5 if name == "young" else 10, seed)
+            store.append_usage([UsageBatch(name, "", batch.times, batch.values)])
+    names = [{"name": name} for name in ("twin_one", "twin_two")]
+    run_module("workload_profile", {**arguments, "state": "learned", "profiles": names}, tmp_path)
+    return arguments
+
+
+def test_an_ambiguous_match_is_told_and_not_guessed(tmp_path: Path, alike: dict[str, Any]) -> None:
+    done = run_module("workload_profile", {**alike, "state": "learned"}, tmp_path)
+    assert len(done["warnings"]) == 1
+    told = json.dumps(done["warnings"])  # a text, or an object in newer releases of ansible-core
+    assert "young behaves like twin_" in told
+    assert "too much alike to choose" in told
+    young = run_module("workload_profile_info", {"store": alike["store"], "names": ["young"]}, tmp_path)["profiles"][0]
+    assert young["match"]["profile"] is None
+    assert sorted(young["match"]["ambiguous"]) == ["twin_one", "twin_two"]
+    assert not any(pattern["model"].startswith("like") for pattern in young["patterns"].values())
+    again = run_module("workload_profile", {**alike, "state": "learned"}, tmp_path)
+    assert again["changed"] is False
+    assert "warnings" not in again
+
+
+def test_what_a_workload_needs_tells_alike_ones_apart(tmp_path: Path, alike: dict[str, Any]) -> None:
+    needs = {"name": "young", "dependencies": {"os": "rhel9"}}
+    run_module("workload_profile", {**alike, "profiles": [needs]}, tmp_path)
+    done = run_module("workload_profile", {**alike, "state": "learned"}, tmp_path)
+    assert "warnings" not in done
+    young = stored(alike, "young")
+    assert young is not None
+    assert young["match"]["profile"] == "twin_two"
 
 
 def test_absent_removes_the_profile_with_its_history(tmp_path: Path, arguments: dict[str, Any]) -> None:

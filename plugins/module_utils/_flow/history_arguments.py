@@ -66,6 +66,7 @@ HISTORY: dict[str, dict[str, Any]] = {
             "samples": {"type": "str", "default": "100d"},
             "hourly": {"type": "str", "default": "800d"},
             "requests": {"type": "str", "default": "800d"},
+            "plans": {"type": "str", "default": "90d"},
         },
     },
     "now": {"type": "str"},

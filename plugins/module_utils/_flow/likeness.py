@@ -53,7 +53,7 @@ class Known:
     names: list[str] = field(default_factory=list)
     values: list[list[float]] = field(default_factory=list)
     radii: list[float] = field(default_factory=list)
-    needs: list[str | None] = field(default_factory=list)
+    needs: list[Mapping[str, Any]] = field(default_factory=list)
     read: bool = False
 
     def load(self) -> None:
@@ -66,7 +66,7 @@ class Known:
                 self.names.append(document["key"])
                 self.values.append([float("nan") if one is None else one for one in features["values"]])
                 self.radii.append(features["radius"])
-                self.needs.append((document.get("dependencies") or {}).get("os"))
+                self.needs.append(document.get("dependencies") or {})
         self.read = True
 
 
@@ -148,11 +148,27 @@ def matched(
 def _allowed(known: Known, young: Sequence[str], documents: Mapping[str, Document]) -> Bools:
     allowed = np.ones((len(young), len(known.names)), dtype=bool)
     for row, name in enumerate(young):
-        system = (documents[name].get("dependencies") or {}).get("os")
+        needs = documents[name].get("dependencies") or {}
         for column, other in enumerate(known.names):
-            needs = known.needs[column]
-            allowed[row, column] = other != name and (not system or not needs or system == needs)
+            allowed[row, column] = other != name and _compatible(needs, known.needs[column])
     return allowed
+
+
+def _compatible(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether what two profiles need can be of one workload: where both say something, it has something in common."""
+    systems = {needs.get("os") for needs in (one, other) if needs.get("os")}
+    if len(systems) > 1:
+        return False
+    both = ((set(one.get(name) or ()), set(other.get(name) or ())) for name in ("libraries", "workloads"))
+    return all(not mine or not theirs or mine & theirs for mine, theirs in both)
+
+
+def doubt(name: str, match: Mapping[str, Any] | None) -> str:
+    """What to tell of a match that was ambiguous; empty for any other."""
+    alike = (match or {}).get("ambiguous") or []
+    return f"{name} behaves like {' and '.join(alike)}, too much alike to choose; it was matched with none" * bool(
+        alike
+    )
 
 
 def started(

@@ -18,6 +18,7 @@ from .._store.interface import Counts, Store
 from .collector import Collector, seconds
 from .history_reader import Record
 from .profiles import Profiles
+from .retention import prune
 
 _FLUSH = 500_000  # records in memory
 _SHOWN = 20
@@ -36,7 +37,8 @@ class Source:
 @dataclass(frozen=True)
 class Settings:
     """How a run takes history in: ``now``; samples later than ``skew`` seconds after it are refused. ``retention`` in
-    seconds: ``samples`` until they are downsampled to the hour, ``hourly`` and ``requests`` until they are removed.
+    seconds: ``samples`` until they are downsampled to the hour, ``hourly``, ``requests`` and ``plans`` (with decisions)
+    until they are removed.
     ``rebase``: the time (UTC seconds) at which the history is cut, which its end is brought close to; None to leave
     times alone."""
 
@@ -45,6 +47,7 @@ class Settings:
     samples: float = 100 * 86400.0
     hourly: float = 800 * 86400.0
     requests: float = 800 * 86400.0
+    plans: float = 90 * 86400.0
     rebase: float | None = None
     create: bool = True
     dry: bool = False
@@ -206,10 +209,13 @@ class Observation:
             reference - timedelta(seconds=wanted.hourly),
             reference - timedelta(seconds=wanted.requests),
         )
+        pruned = prune(self.store, reference - timedelta(seconds=wanted.plans), dry=wanted.dry)
         changes = ChangeSet("retention")
         if done["downsampled"]:
             changes.add("downsample", "downsampled", 0, done["downsampled"])
         if done["removed"]:
             changes.add("remove", "removed", 0, done["removed"])
+        if pruned:
+            changes.add("remove", "plans", 0, pruned)
         nothing: dict[str, Any] = dict.fromkeys(("records", "new", "same", "replaced", "late", "expired", "refused"), 0)
         return result(changes, kind="retention", **nothing)

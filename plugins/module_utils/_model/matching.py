@@ -58,7 +58,7 @@ _CORES, _BYTES, _RATE = 0.02, 1e6, 1e4
 @dataclass(frozen=True)
 class Match:
     """``index`` of the known profile that is like the asked one, None where none is; ``distance`` to the nearest;
-    ``ambiguous`` the indices that were too close to each other to choose."""
+    ``ambiguous`` the nearest and those that are not 15 % farther, nearest first, where these kept from choosing."""
 
     index: int | None
     distance: float | None
@@ -209,12 +209,11 @@ def match(asked: Floats, known: Floats, radii: Floats, allowed: Bools | None = N
         if not np.isfinite(gap):
             found.append(Match(None, None))
             continue
-        inside = [int(one) for one in order if row[one] <= radii[one]]
-        close = [one for one in inside if row[one] * _NEARER < gap]
-        if not inside or inside[0] != nearest:
+        close = [int(one) for one in order if row[one] * _NEARER < gap]
+        if gap > radii[nearest]:
             found.append(Match(None, gap))
-        elif len(order) > 1 and float(row[order[1]]) * _NEARER < gap:
-            found.append(Match(None, gap, tuple(close[:_MOST_AMBIGUOUS]) if len(close) > 1 else ()))
+        elif len(close) > 1:
+            found.append(Match(None, gap, tuple(close[:_MOST_AMBIGUOUS])))
         else:
             found.append(Match(nearest, gap))
     return found

@@ -140,6 +140,9 @@ class Store(Protocol):
     def delete(self, kind: str, key: str, version: int | None = None) -> bool:
         """Remove a document; returns whether it was there. With ``version``: raises Conflict when it is another one."""
 
+    def delete_many(self, kind: str, keys: Iterable[str]) -> int:
+        """Remove documents, each atomically by itself; returns how many there were."""
+
     def increment(self, kind: str, key: str, field: str, by: float = 1, *, create: bool = False) -> float:
         """Add ``by`` to a top-level number (absent = 0) atomically, version + 1; returns the sum (int for ints).
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -45,6 +46,10 @@ def _parts(keys: Iterable[str], size: int = _CHUNK) -> Iterator[list[str]]:
     every = list(keys)
     for begin in range(0, len(every), size):
         yield every[begin : begin + size]
+
+
+def _delete(collection: str, wanted: Mapping[str, Any], database: Any) -> int:
+    return int(database[collection].delete_many(wanted).deleted_count)
 
 
 def _document(kind: str, row: dict[str, Any]) -> Document:
@@ -164,6 +169,11 @@ class MongoStore(MongoRows):
             raise self._conflict(kind, key, version)
         return False
 
+    def delete_many(self, kind: str, keys: Iterable[str]) -> int:
+        """Remove documents; returns how many there were."""
+        check_kind(kind)
+        return self._remove_keys(kind, keys)
+
     def increment(self, kind: str, key: str, field: str, by: float = 1, *, create: bool = False) -> float:
         """Add ``by`` to a top-level number atomically."""
         check_kind(kind)
@@ -257,12 +267,11 @@ class MongoStore(MongoRows):
 
     def delete_arrays(self, keys: Iterable[str]) -> int:
         """Remove arrays; returns how many there were."""
+        return self._remove_keys(_ARRAY, keys)
 
-        def remove(database: Any) -> int:
-            return sum(database[_ARRAY].delete_many({"_id": {"$in": part}}).deleted_count for part in _parts(wanted))
-
-        wanted = list(keys)
-        return self.connection.write(remove)
+    def _remove_keys(self, collection: str, keys: Iterable[str]) -> int:
+        operations = ({"_id": {"$in": part}} for part in _parts(keys))
+        return sum(self.connection.write(partial(_delete, collection, wanted)) for wanted in operations)
 
     # -- life ---------------------------------------------------------------------------------------------------------
     def close(self) -> None:

@@ -129,6 +129,11 @@ class SQLiteStore(SQLiteRows):
             opened.execute(sql("DELETE FROM {t} WHERE key = ?", kind), (key,))
         return True
 
+    def delete_many(self, kind: str, keys: Iterable[str]) -> int:
+        """Remove documents; returns how many there were."""
+        check_kind(kind)
+        return self._remove_keys(kind, keys)
+
     def increment(self, kind: str, key: str, field: str, by: float = 1, *, create: bool = False) -> float:
         """Add ``by`` to a top-level number atomically."""
         check_kind(kind)
@@ -187,8 +192,12 @@ class SQLiteStore(SQLiteRows):
 
     def delete_arrays(self, keys: Iterable[str]) -> int:
         """Remove arrays; returns how many there were."""
+        return self._remove_keys("arrays", keys)
+
+    def _remove_keys(self, table: str, keys: Iterable[str]) -> int:
+        statement = sql("DELETE FROM {t} WHERE key = ?", table)
         with self.connection.transaction() as opened:
-            return sum(opened.execute("DELETE FROM arrays WHERE key = ?", (key,)).rowcount for key in keys)
+            return sum(opened.execute(statement, (key,)).rowcount for key in keys)
 
     # -- life ---------------------------------------------------------------------------------------------------------
     def close(self) -> None:

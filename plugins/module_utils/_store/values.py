@@ -169,21 +169,25 @@ def unescape(value: Any) -> Any:
     return value
 
 
-def _default(value: Any) -> Any:
-    # Only times come here. No field name starts with "$" otherwise: encode() escapes them.
-    return {"$date": to_milliseconds(value)}
-
-
 def _object(pairs: dict[str, Any]) -> Any:
     return from_milliseconds(pairs["$date"]) if "$date" in pairs else pairs
 
 
 def encode(fields: dict[str, Any], item: str) -> str:
-    """JSON text of cleaned fields. Raises InputError when it is larger than MAX_BYTES."""
-    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_default)
-    if "%" in text or "$" in text.replace('"$date":', ""):
-        text = json.dumps(escape(fields), ensure_ascii=False, separators=(",", ":"), default=_default)
-    check_size(len(text), item)
+    """JSON text of cleaned fields, in which a time is {"$date": milliseconds}. Raises InputError when it is larger than
+    MAX_BYTES."""
+    times = 0
+
+    def time(value: Any) -> Any:  # only times come here
+        nonlocal times
+        times += 1
+        return {"$date": to_milliseconds(value)}
+
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=time)
+    # A "$" that is no time of ours, or a "%", may be of a field name.
+    if "%" in text or text.count("$") != times:
+        text = json.dumps(escape(fields), ensure_ascii=False, separators=(",", ":"), default=time)
+    check_size(len(text) if text.isascii() else len(text.encode()), item)
     return text
 
 

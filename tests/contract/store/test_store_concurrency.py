@@ -10,25 +10,19 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from array import array
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
+from crowd import ALWAYS, PROCESSES, lost_of_crowd, lost_turns, together, wait_for, whole, writers
 from servers import Server
-from workers import ROW
 
-PROCESSES = 8
-WORKER = Path(__file__).parent / "workers.py"
-ALWAYS = (datetime(1970, 1, 1, tzinfo=timezone.utc), datetime(2200, 1, 1, tzinfo=timezone.utc))
+OBSERVE = "ansible_collections.predictive.tenancy.plugins.modules.workload_observe"
 
 
 @dataclass
@@ -44,40 +38,6 @@ class Crowd:
 
     def all(self, task: str) -> list[Any]:
         return [value for values in self.each(task) for value in values]
-
-
-def spawn(task: str, uri: str, number: int, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, str(WORKER), task, uri, str(number), str(count)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def ready(workers: list[subprocess.Popen[str]]) -> None:
-    """Let all go at the same moment."""
-    for worker in workers:
-        assert worker.stdout is not None
-        line = worker.stdout.readline()
-        assert line == '"ready"\n', worker.communicate()
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-
-
-def together(uri: str, count: int) -> list[dict[str, list[Any]]]:
-    """What each of eight processes was acknowledged, by task."""
-    workers = [spawn("all", uri, number, count) for number in range(PROCESSES)]
-    try:
-        ready(workers)
-        results = []
-        for worker in workers:
-            output, errors = worker.communicate(timeout=150)
-            assert worker.returncode == 0, errors
-            results.append(json.loads(output))
-        return results
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
 
 
 @pytest.fixture(scope="module")
@@ -146,110 +106,86 @@ def test_eight_threads_open_new_files_at_once(tmp_path: Path, journal: str) -> N
         assert list(pool.map(first, range(PROCESSES * 20))) == [1] * PROCESSES * 20
 
 
-def check_whole(uri: str, number: int, acknowledged: list[list[int]]) -> None:
-    """Everything that was acknowledged is there, and everything that is there is whole."""
-    turn, version = acknowledged[-1] if acknowledged else (0, 0)
-    with open_store(uri) as store:
-        document = store.get("plans", f"state{number}")
-        stored = store.get_arrays([f"state{number}"])
-        usage = list(store.read_usage([f"p{number}"], *ALWAYS))
-    if not turn:
-        return
-    assert document["turn"] >= turn
-    assert document["version"] >= version
-    assert document["row"] == [document["turn"]] * ROW
-    numbers = array("q", stored[f"state{number}"].data)
-    assert numbers[0] >= turn
-    assert set(numbers) == {numbers[0]}
-    cpu = usage[0].values["cpu"]
-    assert len(cpu) == ROW
-    assert set(cpu) == {cpu[0]}
-    assert cpu[0] >= turn
-
-
-@contextmanager
-def writers(uri: str, count: int) -> Iterator[tuple[list[subprocess.Popen[str]], list[list[Any]]]]:
-    """Processes that write for ever, and what they were acknowledged so far."""
-    workers = [spawn("writes", uri, number, 0) for number in range(count)]
-    acknowledged: list[list[Any]] = [[] for _worker in workers]
-
-    def listen(worker: subprocess.Popen[str], lines: list[Any]) -> None:
-        assert worker.stdout is not None
-        lines.extend(json.loads(line) for line in worker.stdout if line.endswith("\n") and line.startswith("["))
-
-    threads = [
-        threading.Thread(target=listen, args=pair, daemon=True) for pair in zip(workers, acknowledged, strict=True)
-    ]
-    try:
-        ready(workers)
-        for thread in threads:
-            thread.start()
-        yield workers, acknowledged
-    finally:
-        for worker, thread in zip(workers, threads, strict=True):
-            worker.kill()
-            worker.wait()
-            if thread.ident is not None:
-                thread.join(timeout=10)
-
-
-def wait_for(acknowledged: list[list[Any]], more: int) -> None:
-    """Until each writer was acknowledged that many more writes."""
-    wanted = [len(lines) + more for lines in acknowledged]
-    deadline = time.monotonic() + 60
-    while any(len(lines) < count for lines, count in zip(acknowledged, wanted, strict=True)):
-        assert time.monotonic() < deadline, "the writers do not go on"
-        time.sleep(0.02)
+def test_no_acknowledged_write_of_a_crowd_is_lost(crowd: Crowd) -> None:
+    acknowledged, lost = lost_of_crowd(crowd.uri, crowd.results)
+    assert acknowledged >= PROCESSES * crowd.count * 4
+    assert lost == 0
 
 
 def test_killed_clients_lose_nothing_and_tear_nothing(one_uri: str) -> None:
-    with open_store(one_uri):
-        pass
-    for turn in range(3 if one_uri.startswith("sqlite") else 2):
-        with writers(one_uri, 2) as (workers, acknowledged):
-            wait_for(acknowledged, 1 + turn)
-            for worker in workers:
-                os.kill(worker.pid, signal.SIGKILL)
-        for number, lines in enumerate(acknowledged):
-            check_whole(one_uri, number, lines)
+    with open_store(one_uri) as reader:
+        for turn in range(3 if one_uri.startswith("sqlite") else 2):
+            with writers(one_uri, 2) as (workers, acknowledged):
+                wait_for(acknowledged, 1 + turn, lambda: [whole(reader, number) for number in range(2)])
+                for worker in workers:
+                    os.kill(worker.pid, signal.SIGKILL)
+            assert [lost_turns(one_uri, number, lines) for number, lines in enumerate(acknowledged)] == [0, 0]
 
 
 def test_a_killed_server_loses_nothing_and_the_writers_go_on(tmp_path: Path) -> None:
     server = Server(tmp_path / "mongo").start()
     try:
         uri = server.uri(wait=45)
-        with open_store(uri):
-            pass
-        with writers(uri, 3) as (workers, acknowledged):
+        with open_store(uri) as reader, writers(uri, 3) as (workers, acknowledged):
+            look = partial(whole, reader, 0)
             for _turn in range(3):
-                wait_for(acknowledged, 2)
+                wait_for(acknowledged, 2, look)
                 server.kill()
                 time.sleep(1)
                 server.start()
-            wait_for(acknowledged, 1)
+            wait_for(acknowledged, 1, look)
             assert all(worker.poll() is None for worker in workers)
         for number, lines in enumerate(acknowledged):
             assert [turn for turn, _version in lines] == [version for _turn, version in lines], "written twice"
-            check_whole(uri, number, lines)
+            assert lost_turns(uri, number, lines) == 0
     finally:
         server.stop()
 
 
+def observing(uri: str, scratch: Path, count: int) -> subprocess.Popen[str]:
+    """A run of workload_observe that takes in two samples of each of many unknown workloads."""
+    lines = ["workload,time,cpu"]
+    lines += [f"w{number},2026-03-01T0{hour}:00:00Z,{number}" for number in range(count) for hour in (0, 1)]
+    (scratch / "usage.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files = [{"path": str(scratch / "usage.csv"), "kind": "usage"}]
+    arguments = {"store": uri, "files": files, "now": "2026-03-02T00:00:00Z"}
+    (scratch / "arguments.json").write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), encoding="utf-8")
+    command = [sys.executable, "-m", OBSERVE, str(scratch / "arguments.json")]
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
 def test_a_store_that_is_away_for_half_a_minute_delays_a_run(tmp_path: Path) -> None:
+    """In the middle of what a process writes, and of a run of a module."""
+    count = 300
     server = Server(tmp_path / "mongo").start()
     try:
         uri = server.uri(wait=45)
-        with open_store(uri), writers(uri, 1) as (workers, acknowledged):
+        with open_store(uri) as store, writers(uri, 1) as (workers, acknowledged):
             wait_for(acknowledged, 1)
+            run = observing(uri, tmp_path, count)
+            while len(store.keys("profiles")) < 20:
+                assert run.poll() is None, run.communicate()
+                time.sleep(0.05)
             server.kill()
             before = len(acknowledged[0])
             time.sleep(30)
             assert len(acknowledged[0]) <= before + 1
+            assert run.poll() is None, "the run did not wait"
             server.start()
             wait_for(acknowledged, 2)
             assert workers[0].poll() is None
+            output, errors = run.communicate(timeout=60)
+            assert errors == ""
+            done = json.loads(output)
+            assert [item["new"] for item in done["results"]] == [2 * count, 0], done
+            usage = store.read_usage(store.keys("profiles"), *ALWAYS)
+            found = {batch.profile: list(batch.values["cpu"]) for batch in usage}
+            assert found == {f"w{number}": [float(number)] * 2 for number in range(count)}
+            assert {profile["version"] for profile in store.find("profiles")} == {1}
         turns = [turn for turn, _version in acknowledged[0]]
         assert turns == list(range(1, len(turns) + 1)), "the run did not go on where it was"
-        check_whole(uri, 0, acknowledged[0])
+        assert lost_turns(uri, 0, acknowledged[0]) == 0
     finally:
         server.stop()

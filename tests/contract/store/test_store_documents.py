@@ -36,6 +36,8 @@ VALUES: dict[str, Any] = {
     "percent": "100%2E",
     "list": [1, "a", None, [2, [3.5]], {}],
     "nested": {"a": {"b": {"c": [{"d": 1}]}}},
+    "like a time": {"$date": 5},
+    "unlike a time": {"$date": "$date"},
     "odd names": {"a.b": 1, "$set": 2, "%2E": 3, "%": 4, "$date": 5, " ": 6, "ü": 7},
     "time": NOW,
     "times": [NOW - timedelta(days=20_000), NOW + timedelta(days=20_000)],
@@ -87,6 +89,7 @@ def test_times_are_cut_to_milliseconds_and_utc(store: Store) -> None:
         {3: 1},
         "\ud800",
         "x" * 13_000_000,
+        "ü" * 7_000_000,
     ],
     ids=lambda value: repr(value)[:20],
 )
@@ -188,6 +191,12 @@ def test_delete(store: Store) -> None:
     assert store.delete("shadows", "s", version=1) is False
     assert store.insert("shadows", {"key": "s"})["version"] == 1
     assert store.delete("shadows", "s") is True
+    store.put_many("shadows", [{"key": f"s{number:04}"} for number in range(1100)])
+    assert store.delete_many("shadows", [f"s{number:04}" for number in range(1050)] + ["none"]) == 1050
+    assert store.delete_many("shadows", []) == 0
+    assert store.keys("shadows") == [f"s{number:04}" for number in range(1050, 1100)]
+    with pytest.raises(InputError):
+        store.delete_many("shadows; drop table plans", ["s1050"])
 
 
 def test_find_by_fields_sorted_and_in_parts(store: Store) -> None:

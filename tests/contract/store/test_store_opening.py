@@ -140,6 +140,7 @@ def test_a_read_only_store_is_not_touched(uri: str) -> None:
             lambda: store.insert("plans", {"key": "q"}),
             lambda: store.put_many("plans", [{"key": "q"}]),
             lambda: store.delete("plans", "p"),
+            lambda: store.delete_many("plans", ["p"]),
             lambda: store.increment("plans", "p", "n"),
             lambda: store.acquire("lease", "me", 60, NOW),
             lambda: store.release("lease", "me"),

@@ -86,8 +86,8 @@ def history(store: Store, number: int, count: int) -> Iterator[Any]:
 
 
 def writes(store: Store, number: int, _count: int) -> Iterator[Any]:
-    """Replace a document, an array and a day of history by the next state of each, for ever."""
-    turn = 0
+    """Replace a document, an array and a day of history by the next state of each, for ever, from where they are."""
+    turn = (store.get("plans", f"state{number}") or {"turn": 0})["turn"]
     while True:
         turn += 1
         document = store.get("plans", f"state{number}")

@@ -62,6 +62,16 @@ def test_two_alike_are_ambiguous_and_nothing_is_guessed():
     assert set(found.ambiguous) == {0, 1}
 
 
+def test_a_runner_up_that_is_too_near_is_named_even_outside_its_own_radius():
+    asked = np.zeros((1, len(matching.NAMES)))
+    values = np.array([np.full(asked.size, gap) for gap in (0.9, 0.11, 0.1)])
+    assert matching.match(asked, values, np.array([1.0, 0.05, 0.5])) == [
+        matching.Match(None, pytest.approx(0.1), (2, 1))
+    ]
+    assert matching.match(asked, values, np.array([1.0, 0.05, 0.09])) == [matching.Match(None, pytest.approx(0.1))]
+    assert matching.match(asked, values[[0, 2]], np.array([1.0, 0.5])) == [matching.Match(1, pytest.approx(0.1))]
+
+
 def test_what_is_unlike_all_has_no_match():
     rng = np.random.default_rng(3)
     values, radii = known(rng, ["web", "night"])
