@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 HISTORY = 28 * 86400.0
 # Raised when the model changes, so that unchanged input is forecast anew.
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass

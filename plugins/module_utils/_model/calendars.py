@@ -10,6 +10,7 @@ day that is far denser than arrivals spread evenly would be (binomial tail), and
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -115,23 +116,39 @@ def _surprise(hits: float, trials: float, chance: float) -> float:
     return trials * value
 
 
-def _densest(clock: Floats, half: float) -> tuple[int, float]:
-    """The most arrivals within ``half`` seconds of a time of day, and that time."""
-    ordered = np.sort(clock)
-    around = np.concatenate([ordered, ordered + DAY])
-    inside = np.searchsorted(around, ordered + 2 * half, side="right") - np.arange(len(ordered))
-    best = int(inside.argmax())
-    return int(inside[best]), float(np.median(around[best : best + inside[best]]) % DAY)
+@dataclass(frozen=True)
+class _Clock:
+    """Arrivals by the local time of day: ``around`` ascending, twice around the clock, ``first`` their number."""
+
+    around: Floats
+    first: int
+
+    @classmethod
+    def of(cls, local: Floats) -> _Clock:
+        ordered = np.sort(local % DAY)
+        return cls(np.concatenate([ordered, ordered + DAY]), len(ordered))
+
+    def densest(self, half: float) -> tuple[int, float]:
+        """The most arrivals within ``half`` seconds of a time of day, and that time."""
+        end = np.searchsorted(self.around, self.around[: self.first] + 2 * half, side="right")
+        inside = end - np.arange(self.first)
+        best = int(inside.argmax())
+        return int(inside[best]), _middle(self.around[best : int(end[best])]) % DAY
+
+
+def _middle(ordered: Floats) -> float:
+    """The median of ascending values."""
+    half = len(ordered) // 2
+    return float(ordered[half] if len(ordered) % 2 else 0.5 * (ordered[half - 1] + ordered[half]))
 
 
 def _active_days(hits: Ints, last: int) -> tuple[tuple[int, ...], float, int]:
     """The weekdays on which a rule fires, the part of them it fired on, and how many such days there were, from its
     first hit to the day ``last``, the newest on which it could have fired.
 
-    A weekday counts when it was hit in at least 6 of 10 weeks; one that was never seen counts when every seen one of
+    ``hits`` are days since 1970-01-01, ascending. A weekday counts when it was hit in at least 6 of 10 weeks; one that was never seen counts when every seen one of
     its kind (working day, weekend) does. No days: the hits do not follow weekdays, or have stopped.
     """
-    hits = np.unique(hits)
     span = np.arange(int(hits[0]), max(last, int(hits[-1])) + 1)
     seen = np.bincount(weekdays(span), minlength=7)
     hit = np.bincount(weekdays(hits), minlength=7)
@@ -158,23 +175,29 @@ def unseen(active: Bools, seen: Bools) -> tuple[int, ...]:
     return tuple(days)
 
 
-def _rule(local: Floats, half: float, today: float, per_day: float) -> tuple[CalendarRule, Bools] | None:
+def _rule(local: Floats, clock: _Clock, half: float, today: float, per_day: float) -> tuple[CalendarRule, Bools] | None:
     """The strongest rule of that width, with the arrivals it explains; None when none is believable. ``today`` is the
     local time now, ``per_day`` the arrivals per day."""
-    _count, centre = _densest(local % DAY, half)
+    chance = max(1 - math.exp(-per_day * min(4 * half, DAY / 2) / DAY), 1e-9)
+    enough = math.log(DAY / (2 * half) * 127 * len(_HALF_WIDTHS)) + 3
+    days = (today - float(local[0])) / DAY + 1
+    # Even if each day were hit: most series of chance arrivals end here.
+    if _surprise(days, days, chance) < enough:
+        return None
+    _count, centre = clock.densest(half)
     rest = (local - centre + DAY / 2) % DAY - DAY / 2
-    second = (centre + float(np.median(rest[np.abs(rest) <= 2 * half]))) % DAY
+    near = np.sort(rest[np.abs(rest) <= 2 * half])
+    second = (centre + (_middle(near) if near.size else 0.0)) % DAY
     rest = (local - second + DAY / 2) % DAY - DAY / 2
     near = np.abs(rest) <= 2 * half
-    if not near.any():
+    hits = np.unique(np.rint((local[near] - rest[near] - second) / DAY).astype(np.int64))
+    if not hits.size or _surprise(len(hits), len(hits), chance) < enough:
         return None
-    hits = np.rint((local[near] - rest[near] - second) / DAY).astype(np.int64)
     active, fill, expected = _active_days(hits, math.floor((today - second - 2 * half) / DAY))
     if not active or fill < 0.7 or expected < 4:
         return None
-    chance = 1 - math.exp(-per_day * min(4 * half, DAY / 2) / DAY)
-    surprise = _surprise(fill * expected, expected, max(chance, 1e-9))
-    if surprise < math.log(DAY / (2 * half) * 127 * len(_HALF_WIDTHS)) + 3:
+    surprise = _surprise(fill * expected, expected, chance)
+    if surprise < enough:
         return None
     confidence = fill * (1 - 1 / (1 + 0.5 * expected)) * min(1.0, surprise / 30)
     jitter = float(np.std(rest[near]))
@@ -182,9 +205,9 @@ def _rule(local: Floats, half: float, today: float, per_day: float) -> tuple[Cal
     return CalendarRule(active, second, jitter, fill, confidence, residuals), near
 
 
-def _cluster(local: Floats, half: float) -> Bools:
+def _cluster(local: Floats, clock: _Clock, half: float) -> Bools:
     """The densest cluster of times of day."""
-    _count, centre = _densest(local % DAY, half)
+    _count, centre = clock.densest(half)
     return np.asarray(np.abs((local - centre + DAY / 2) % DAY - DAY / 2) <= 2 * half)
 
 
@@ -202,12 +225,14 @@ def rules(times: Floats, now: float, name: str) -> tuple[tuple[CalendarRule, ...
         open_index = np.nonzero(~explained & ~aside)[0]
         if len(open_index) < 4:
             break
-        tried = [_rule(local[open_index], half, today, per_day) for half in _HALF_WIDTHS]
+        part = local[open_index]
+        clock = _Clock.of(part)
+        tried = [_rule(part, clock, half, today, per_day) for half in _HALF_WIDTHS]
         options = [option for option in tried if option is not None]
         if not options:
             # A rule that was given up may hide the one that took its place.
             misses += 1
-            aside[open_index[_cluster(local[open_index], _HALF_WIDTHS[1])]] = True
+            aside[open_index[_cluster(part, clock, _HALF_WIDTHS[1])]] = True
             continue
         best, near = max(options, key=lambda option: (round(option[0].confidence, 1), -option[0].jitter))
         found.append(best)

@@ -21,8 +21,8 @@ except ImportError:  # the plugin that needs it says so (libraries.require)
     pass
 
 from .._core.errors import InputError
-from . import threads
-from .spectrum import search
+from . import sampling, threads
+from .spectrum import BAND, search
 from .trains import CALENDAR
 from .types import Season
 
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
 _CHUNK = 64
 _LEAST = 12
-_COST = 3.0
+_COST = 2.8
 _SNAP = 0.02
+_DAY = 86400.0
+_SHORTER = 0.8
 
 
 def detect(values: Floats, step: float, seasons: int = 2) -> list[Season]:
@@ -45,10 +47,16 @@ def detect(values: Floats, step: float, seasons: int = 2) -> list[Season]:
         raise InputError("values must be (series, slots) with a positive step")
     if np.isinf(values).any():
         raise InputError("values must be finite or missing")
-    parts = threads.each(
-        lambda begin: _chunk(values[begin : begin + _CHUNK], step, seasons), range(0, len(values), _CHUNK)
-    )
-    return [season for part in parts for season in part]
+    found = [Season()] * len(values)
+    jobs = []
+    for part in sampling.parts(values):
+        own, begins = part.of(values), range(0, len(part.rows), _CHUNK)
+        jobs += [(part.rows[n : n + _CHUNK], own[n : n + _CHUNK], step * part.every) for n in begins]
+    answers = threads.each(lambda job: _chunk(job[1], job[2], seasons), jobs)
+    for (rows, _own, _step), answer in zip(jobs, answers):
+        for row, season in zip(rows.tolist(), answer):
+            found[row] = season
+    return found
 
 
 def _chunk(values: Floats, step: float, seasons: int) -> list[Season]:
@@ -63,7 +71,7 @@ def _chunk(values: Floats, step: float, seasons: int) -> list[Season]:
     for turn in range(2):
         if not index.size or turn >= seasons:
             break
-        lags, scores, factors = search(rest[index], mask[index])
+        lags, scores, factors = _with_day(*search(rest[index], mask[index]), step, slots)
         lags = _snap(lags, step)
         main, second, _gain = _choose(rest[index], mask[index], lags, factors, step)
         kept = main >= 0
@@ -81,6 +89,20 @@ def _chunk(values: Floats, step: float, seasons: int) -> list[Season]:
         # A row whose second period is known already needs no second turn.
         index = index[second < 0]
     return [_season(periods[row] * step, float(strength[row]), float(score[row])) for row in range(rows)]
+
+
+def _with_day(lags: Floats, scores: Floats, factors: Floats, step: float, slots: int) -> tuple[Floats, Floats, Floats]:
+    """The candidates, and the day beside them where there is one near it or near some days: it may be hidden there."""
+    day = _DAY / step
+    if not 4 <= day <= slots / 3:
+        return lags, scores, factors
+    days = lags / day
+    near = np.abs(days - np.clip(np.rint(days), 1, 7)) < 0.04
+    column = np.where(near.any(axis=1), day, np.nan)[:, None]
+    # It was not found by itself, so it must explain four times what one that was found must.
+    coarse = 2.0 ** max(np.floor(np.log2(day / BAND)) - 2, 0)
+    best = scores.max(axis=1, keepdims=True)
+    return np.hstack([lags, column]), np.hstack([scores, best]), np.append(factors, coarse)
 
 
 def _season(periods: Floats, strength: float, score: float) -> Season:
@@ -131,8 +153,8 @@ def _choose(rest: Floats, mask: Bools, lags: Floats, factors: Floats, step: floa
     """Which candidate of each row is its period, and which its second one (-1 where none); and the gains of all.
 
     The gain is Schwarz's criterion of the phase profile against no season, with as many parameters as the lag has slots
-    at the resolution at which it was found. A day, or else a shorter cycle of half its strength or more, is preferred
-    to its multiples: then the multiple is the second period.
+    at the resolution at which it was found. A day is preferred to its multiples, and a shorter cycle that explains four
+    fifths of what a multiple does to that: then the multiple is the second period.
     """
     rows, count = lags.shape
     # The same lag found at a coarser resolution costs less there: the last of twins counts.
@@ -151,17 +173,23 @@ def _choose(rest: Floats, mask: Bools, lags: Floats, factors: Floats, step: floa
             gain[own, place] = np.where(gained > _COST * parameters, gained - parameters, -np.inf)
     index = np.arange(rows)
     best = gain.argmax(axis=1)
-    main, second = best.copy(), np.full(rows, -1)
-    ratio = lags[index, best][:, None] / lags
-    inside = np.isfinite(gain) & (ratio > 1.5) & (np.abs(ratio - np.rint(ratio)) < 0.03 * ratio)
-    day = np.abs(lags * step / 86400.0 - 1) < _SNAP
-    inside &= energy > np.where(day, 0.2, 0.7) * energy[index, best][:, None]
-    shorter = np.where(inside, np.where(day, np.inf, 1.0 / lags), -np.inf)
+    second = np.full(rows, -1)
+    day = (np.abs(lags * step / _DAY - 1) < _SNAP) & (energy > 0.2 * energy[index, best][:, None])
+    day &= _divides(lags, lags[index, best]) & np.isfinite(gain)
+    main = np.where(day.any(axis=1), day.argmax(axis=1), best)
+    inside = _divides(lags, lags[index, main]) & np.isfinite(gain)
+    inside &= energy > _SHORTER * energy[index, main][:, None]
     hit = inside.any(axis=1)
-    main[hit] = shorter[hit].argmax(axis=1)
-    second[hit] = best[hit]
+    main[hit] = np.where(inside, 1.0 / lags, -np.inf)[hit].argmax(axis=1)
+    second[main != best] = best[main != best]
     main[~np.isfinite(gain[index, best])] = -1
     return main, second, gain
+
+
+def _divides(lags: Floats, base: Floats) -> Bools:
+    """Which lags go a whole number of times, twice or more, into the ``base`` of their row."""
+    ratio = base[:, None] / lags
+    return np.asarray((ratio > 1.5) & (np.abs(ratio - np.rint(ratio)) < 0.03 * ratio))
 
 
 def explained(rest: Floats, mask: Bools, lags: Floats) -> Floats:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TEETH = 5
 _ERRORS = 4.5
-_BAND = 16
+BAND = 16
 _TOOTH = 1.5
 _FINEST = 4032
 
@@ -39,12 +39,12 @@ def search(rest: Floats, mask: Bools) -> tuple[Floats, Floats, Floats]:
         fine = factor == 1 and slots > _FINEST
         part, seen = (values[:, finest], known[:, finest]) if fine else (values, known)
         longest = int(part.shape[1] / 2.8)
-        low, high = (2, longest) if factor == 1 else (_BAND, min(2 * _BAND, longest))
+        low, high = (2, longest) if factor == 1 else (BAND, min(2 * BAND, longest))
         found, score = _scale(part, seen, low, high, 3 if factor == 1 else 1)
         lags.append(found * factor)
         scores.append(score)
         factors += [float(factor)] * found.shape[1]
-        if longest < 2 * _BAND or slots // (2 * factor) < 3 * _BAND:
+        if longest < 2 * BAND or slots // (2 * factor) < 3 * BAND:
             break
         values, known = _halve(values, known)
         factor *= 2

@@ -74,3 +74,27 @@ def test_any_values_give_seasons_within_the_history(values):
     for season in seasonality.detect(values, STEP):
         assert season.period is None or 0 < season.period <= values.shape[1] * STEP / 3 * 1.05
         assert 0 <= season.strength <= 1
+
+
+def test_mostly_missing_grids_are_read_where_they_were_measured():
+    rng = np.random.default_rng(4)
+    daily = 5 + np.sin(2 * np.pi * np.arange(12 * 288) / 288) + rng.normal(0, 0.2, 12 * 288)
+    hourly = np.where(np.arange(12 * 288) % 12 == 0, daily, np.nan)
+    young = np.full(12 * 288, np.nan)
+    young[: 5 * 288] = daily[: 5 * 288]
+    again = np.full(12 * 288, np.nan)
+    again[:40], again[-5 * 288 :] = daily[:40], daily[-5 * 288 :]
+    empty = np.full(12 * 288, np.nan)
+    found = seasonality.detect(np.stack([daily, hourly, young, again, empty]), STEP)
+    assert [season.period for season in found] == [86400, 86400, 86400, 86400, None]
+
+
+def test_the_day_is_told_from_its_multiples_and_parts():
+    rng = np.random.default_rng(5)
+    slots = np.arange(1008)
+    week = np.where(slots // 24 % 7 < 5, 1.0, 0.3)
+    daily = (1 + np.sin(2 * np.pi * slots / 24)) * week + rng.normal(0, 0.05, slots.size)
+    third = np.sin(2 * np.pi * slots / 8) + rng.normal(0, 0.3, slots.size)
+    found = seasonality.detect(np.stack([daily, third]), 3600.0)
+    assert found[0].period == 86400
+    assert found[1].period == 8 * 3600
