@@ -151,7 +151,7 @@ shadows:
       returned: always
       sample: shadow
     state:
-      description: V(running), V(paused), V(stopped) or V(failed).
+      description: V(running), V(paused), V(stopped), V(failed), or V(stored) for a checkpoint.
       type: str
       returned: always
       sample: running

@@ -123,6 +123,8 @@ def _limits(limits: Limits) -> dict[str, Any]:
 
 def _state(place: Place) -> str:
     if not place.service.active:
+        if place.record.tier == "checkpointed" and place.stored:
+            return "stored"
         return "failed" if place.service.state.startswith("failed") else "stopped"
     return "paused" if place.slice.frozen else "running"
 
