@@ -91,7 +91,8 @@ def test_environment_and_command_reach_the_bundle_as_they_are():
 
 def test_no_word_of_an_item_reaches_the_settings_that_systemd_reads():
     for runtime, settings in SETTINGS.items():
-        text = settings(box(runtime=runtime, command=["x\nExecStart=/bin/evil"], env={"VERB": "delete"}), "run", "/place")
+        evil = box(runtime=runtime, command=["x\nExecStart=/bin/evil"], env={"VERB": "delete"})
+        text = settings(evil, "run", "/place")
         assert "evil" not in text
         assert "delete" not in text
 
