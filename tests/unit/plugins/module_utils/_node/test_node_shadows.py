@@ -325,3 +325,29 @@ def test_measured_usage_has_rates_and_pressure(machine):
     without = usage.measure(machine.host(), 0.0, ["t"])
     assert without["tenants"][0]["cpu"]["cores"] is None
     assert without["shadows"] == []
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "model", "shares"),
+    [
+        ("none [bfq] mq-deadline", "", "bfq"),
+        ("[none] mq-deadline", "{disk} enable=1 ctrl=auto", "iocost"),
+        ("[none] mq-deadline", "{disk} enable=0 ctrl=auto", ""),
+        ("[mq-deadline] none", "9:9 enable=1", ""),
+    ],
+)
+@pytest.mark.parametrize("partition", [False, True])
+def test_what_shares_the_disk_by_weight_is_named(systemd, scheduler, model, shares, partition):
+    number = os.stat(systemd.paths.state).st_dev
+    device = f"{os.major(number)}:{os.minor(number)}"
+    disk = os.path.join(systemd.paths.root, "sys/devices/vda")
+    os.makedirs(os.path.join(disk, "queue"))
+    os.makedirs(os.path.join(disk, "vda1"))
+    os.makedirs(os.path.join(systemd.paths.root, "sys/dev/block"))
+    link = os.path.join(systemd.paths.root, "sys/dev/block", device)
+    os.symlink(os.path.join(disk, "vda1") if partition else disk, link)
+    files = {"dev": "254:0\n", "queue/scheduler": scheduler + "\n"}
+    for name, text in files.items():
+        systemd._write(os.path.join(disk, name), text)
+    systemd._write(os.path.join(systemd.paths.cgroup, "io.cost.qos"), model.format(disk="254:0") + "\n")
+    assert usage.io_weights(systemd.host()) == shares

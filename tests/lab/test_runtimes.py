@@ -1,9 +1,10 @@
 # Copyright (c) 2026, predictive.tenancy contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role kata in a VM with nested virtualization, with an archive of the same layout as Kata's own.
+"""The roles gvisor and kata in a VM: checked first, installed, run again and removed, asked for with other tools.
 
-Everything but Kata's own programs is real: containerd and its check of its configuration, the kernel modules, /dev/kvm.
+Kata is an archive of the same layout as its own. Everything but its programs is real: containerd and its check of its
+configuration, the kernel modules, nested virtualization and /dev/kvm.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from laboratory import Lab
@@ -44,7 +46,7 @@ PLAY = """
       loop: "{{ archives }}"
     - name: Install and configure
       ansible.builtin.include_role:
-        name: predictive.tenancy.kata
+        name: "predictive.tenancy.{{ wanted }}"
 """
 
 
@@ -69,11 +71,11 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
     return {kind: archive(folder, kind) for kind in LAYOUTS}
 
 
-def role(lab: Lab, folder: Path, archives: dict[str, dict[str, str]], *words: str, **values: str) -> str:
-    """Run the role; what it printed."""
-    play = folder / "kata.yml"
+def role(lab: Lab, folder: Path, name: str, *words: str, **values: Any) -> str:
+    """Run a role; what it printed."""
+    play = folder / f"{name}.yml"
     play.write_text(PLAY, encoding="utf-8")
-    given = json.dumps({"archives": list(archives.values()), **values})
+    given = json.dumps({"wanted": name, "archives": [], **values})
     return lab.ansible("ansible-playbook", "-e", given, *words, str(play), check=False)
 
 
@@ -90,28 +92,42 @@ def links(lab: Lab) -> list[str]:
     return [line.removeprefix("/opt/kata/") for line in shown.splitlines()]
 
 
-def test_the_role_installs_and_checks_and_goes_again(
+def test_kata_is_checked_installed_upgraded_and_removed(
     lab: Lab, archives: dict[str, dict[str, str]], tmp_path: Path
 ) -> None:
+    given = {"archives": list(archives.values())}
     old = {"kata_archive_url": "file:///root/kata.tar.xz", "kata_archive_checksum": archives["xz"]["sum"]}
     new = {"kata_archive_url": "file:///root/kata.tar.zst", "kata_archive_checksum": archives["zst"]["sum"]}
-    refused = role(lab, tmp_path, archives, **{**new, "kata_archive_checksum": ""})
+    refused = role(lab, tmp_path, "kata", **{**new, "kata_archive_checksum": ""})
     assert "take it from a copy that you have verified" in refused
-    planned = counts(role(lab, tmp_path, archives, "--check", **old))
+    planned = counts(role(lab, tmp_path, "kata", "--check", **given, **old))
     assert planned["failed"] == 0
     assert planned["changed"] > 0
     assert lab.ssh(VM, "ls -d /opt/kata /usr/local/bin/containerd-shim-kata-v2 2>/dev/null", check=False) == ""
-    assert counts(role(lab, tmp_path, archives, **old))["failed"] == 0
+    assert counts(role(lab, tmp_path, "kata", **given, **old))["failed"] == 0
     assert links(lab) == list(LAYOUTS["xz"])[:2]
-    assert counts(role(lab, tmp_path, archives, **new))["failed"] == 0  # an upgrade
+    assert counts(role(lab, tmp_path, "kata", **new))["failed"] == 0  # an upgrade
     assert links(lab) == list(LAYOUTS["zst"])[:2]
     assert "io.containerd.kata.v2" in lab.ssh(VM, "containerd config dump")
     assert lab.ssh(VM, "systemctl is-active containerd").strip() == "active"
     loaded = lab.ssh(VM, "lsmod")
     assert all(re.search(rf"^{name} ", loaded, re.MULTILINE) for name in ("kvm_amd", "vhost_vsock", "vhost_net"))
-    again = counts(role(lab, tmp_path, archives, **new))
+    again = counts(role(lab, tmp_path, "kata", **new))
     assert (again["changed"], again["failed"]) == (0, 0)
-    assert counts(role(lab, tmp_path, archives, kata_state="absent"))["failed"] == 0
+    assert counts(role(lab, tmp_path, "kata", kata_state="absent"))["failed"] == 0
     left = "ls -d /opt/kata /usr/local/bin/containerd-shim-kata-v2 /etc/containerd/conf.d/kata.toml"
     assert lab.ssh(VM, f"{left} 2>/dev/null", check=False) == ""
     assert "io.containerd.kata.v2" not in lab.ssh(VM, "containerd config dump")
+
+
+def test_gvisor_is_removed_checked_and_installed_again(lab: Lab, tmp_path: Path) -> None:
+    present = "command -v runsc; ls -d /var/lib/tenancy/rootfs/base"
+    assert counts(role(lab, tmp_path, "gvisor", gvisor_state="absent"))["failed"] == 0
+    assert lab.ssh(VM, f"{present} 2>/dev/null", check=False) == ""
+    planned = counts(role(lab, tmp_path, "gvisor", "--check"))
+    assert (planned["failed"], planned["changed"]) == (0, 2)
+    assert lab.ssh(VM, f"{present} 2>/dev/null", check=False) == ""
+    done = counts(role(lab, tmp_path, "gvisor"))
+    assert (done["failed"], done["changed"]) == (0, 2)
+    assert len(lab.ssh(VM, present).split()) == 2
+    assert lab.ssh(VM, "runsc --ignore-cgroups --network=none do echo works").strip() == "works"
