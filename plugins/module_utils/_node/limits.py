@@ -90,6 +90,7 @@ def limits_from(item: Mapping[str, Any]) -> Limits:
     """The limits that a tenant's item asks for. Raises InputError without the item's name."""
     cpu, memory, io = (item.get(key) or {} for key in ("cpu", "memory", "io"))
     priority = _whole(50 if item.get("priority") is None else item["priority"], "priority", 0, 100)
+    weight = priority_weight(priority)
     quota = _given(cpu, "cores", lambda value: round(parse_cores(value) * 10_000) * 100)  # systemd's 0.01 %
     if quota is not None and quota < _LEAST_QUOTA:
         raise InputError("cpu.cores must be at least 0.01")
@@ -102,9 +103,7 @@ def limits_from(item: Mapping[str, Any]) -> Limits:
         raise InputError("memory must keep low <= high <= max")
     return Limits(
         cpu_quota=quota,
-        cpu_weight=_given(
-            cpu, "weight", lambda value: _whole(value, "cpu.weight", 1, 10_000), priority_weight(priority)
-        ),
+        cpu_weight=_given(cpu, "weight", lambda value: _whole(value, "cpu.weight", 1, 10_000), weight),
         cpus=_given(cpu, "cpus", lambda value: parse_cpus(str(value)), ""),
         memory_low=low,
         memory_high=high,
