@@ -138,7 +138,7 @@ options:
             default: "65534:65534"
           writable:
             description: Whether the root can be written to. What is written is kept in the tenant's
-              memory and is gone with the sandbox.
+              memory and is gone with the sandbox. For gVisor only.
             type: bool
             default: false
   purge:

@@ -151,7 +151,7 @@ shadows:
       returned: always
       sample: shadow
     state:
-      description: V(running), V(paused), V(stopped) or V(failed).
+      description: V(running), V(paused), V(stopped), V(failed), or V(stored) for a checkpoint.
       type: str
       returned: always
       sample: running
@@ -223,10 +223,12 @@ shadows:
       returned: always
       sample: {cpu: {some: {avg10: 0.0, avg60: 0.0, avg300: 0.0, total: 1200.0}}, memory: null, io: null}
 vm:
-  description: The VM as a whole, memory in bytes, pressure as for a tenant.
+  description: The VM as a whole, memory in bytes, pressure as for a tenant. C(io_weights) is what shares the disk of
+    the tenants by their weights, V(bfq) or V(iocost); where it is empty, weights of I/O have no effect.
   type: dict
   returned: success
-  sample: {cpus: 2, memory: {total: 1541599232, available: 1379926016}, pressure: {cpu: null, memory: null, io: null}}
+  sample: {cpus: 2, io_weights: bfq, memory: {total: 1541599232, available: 1379926016}, pressure: {cpu: null, memory:
+      null, io: null}}
 measured_at:
   description: When, in UTC.
   type: str

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,22 +47,39 @@ def _first_command(lab: Lab, instance: str) -> float:
     return int(lab.ssh(VM, script)) / 1e9
 
 
-def in_vm(lab: Lab, rounds: int) -> dict[str, list[float]]:
-    """Seconds of cold starts and claims, bytes held."""
-    found: dict[str, list[float]] = {"cold": [], "claim": [], "held": []}
+def _claim(lab: Lab, tier: str) -> tuple[float, float]:
+    """Seconds from the claim of a shadow until a command has run in it, and the bytes that it held."""
+    shadow = tenant("bench_shadow", tier=tier)
+    (made,) = lab.module(VM, "predictive.tenancy.shadow_reserve", shadows=[shadow])["results"]
+    if made["error"]:
+        raise SystemExit(f"{tier}: {made['error']}")
+    name = re.sub(r"^tenants-|\.slice$", "", made["slice"])
+    return _start(lab, tenant("bench_claimed", claim="bench_shadow"), "claimed", name), float(made["held"])
+
+
+def _start(lab: Lab, wanted: dict[str, Any], kind: str, instance: str) -> float:
+    """Seconds of one start until a command has run, as the module and the VM's clock say."""
+    (done,) = lab.module(VM, "predictive.tenancy.vm_partition", tenants=[wanted])["results"]
+    if done["error"] or done["started"] != kind:
+        raise SystemExit(f"{kind}: {done}")
+    return float(done["seconds"]) + _first_command(lab, instance)
+
+
+def in_vm(lab: Lab, rounds: int, tiers: Sequence[str]) -> dict[str, list[float]]:
+    """Seconds of cold starts and of claims of each tier, and bytes held by each tier (``TIER held``)."""
+    found: dict[str, list[float]] = {}
+    left = [{"name": name, "state": "absent"} for name in ("bench_claimed", "bench_cold")]  # of a run that was killed
+    lab.module(VM, "predictive.tenancy.vm_partition", tenants=left)
+    lab.module(VM, "predictive.tenancy.shadow_reserve", shadows=[{"name": "bench_shadow", "state": "absent"}])
     for _round in range(rounds):
-        wanted = tenant("bench_shadow")
-        (made,) = lab.module(VM, "predictive.tenancy.shadow_reserve", shadows=[wanted])["results"]
-        name = re.sub(r"^tenants-|\.slice$", "", made["slice"])
-        found["held"].append(float(made["held"]))
-        for kind, one, instance in (("claim", tenant("bench_claimed", claim="bench_shadow"), name),
-                                    ("cold", tenant("bench_cold"), "bench_cold")):  # fmt: skip
-            (done,) = lab.module(VM, "predictive.tenancy.vm_partition", tenants=[one])["results"]
-            if done["error"] or done["started"] != ("claimed" if kind == "claim" else "cold"):
-                raise SystemExit(f"{kind}: {done}")
-            found[kind].append(done["seconds"] + _first_command(lab, instance))
-        gone = [{"name": name, "state": "absent"} for name in ("bench_claimed", "bench_cold")]
-        lab.module(VM, "predictive.tenancy.vm_partition", tenants=gone)
+        for tier in tiers:
+            spent, held = _claim(lab, tier)
+            found.setdefault(tier, []).append(spent)
+            found.setdefault(f"{tier} held", []).append(held)
+            gone = {"name": "bench_claimed", "state": "absent"}
+            lab.module(VM, "predictive.tenancy.vm_partition", tenants=[gone])
+        found.setdefault("cold", []).append(_start(lab, tenant("bench_cold"), "cold", "bench_cold"))
+        lab.module(VM, "predictive.tenancy.vm_partition", tenants=[{"name": "bench_cold", "state": "absent"}])
     return found
 
 
@@ -153,20 +171,24 @@ def main() -> int:
             bare.close()
     lab = Lab(given.lab)
     lab.play("provision")
-    there = in_vm(lab, rounds)
+    tiers = ("frozen",) if given.quick else ("frozen", "created", "checkpointed")
+    there = in_vm(lab, rounds, tiers)
     median = statistics.median
     report = Report("shadow", "lab")
     report.figures = {
         "vm_cold_seconds": median(there["cold"]),
-        "vm_claim_seconds": median(there["claim"]),
-        "vm_held_mib": max(there["held"]) / MIB,
+        "vm_claim_seconds": median(there["frozen"]),
+        "vm_held_mib": max(there["frozen held"]) / MIB,
         "bare_cold_seconds": median(here["cold"]),
         "bare_claim_seconds": median(here["claim"]),
     }
-    rows = {
-        where: {kind: report.figures[f"{key}_{kind}_seconds"] for kind in ("cold", "claim")}
-        for where, key in (("in the VM", "vm"), ("on the bare machine", "bare"))
-    }
+    for tier in tiers[1:]:
+        report.figures[f"vm_{tier}_claim_seconds"] = median(there[tier])
+        report.figures[f"vm_{tier}_held_mib"] = max(there[f"{tier} held"]) / MIB
+    vm = {"cold": report.figures["vm_cold_seconds"], **{tier: median(there[tier]) for tier in tiers}}
+    bare = {"cold": report.figures["bare_cold_seconds"], "frozen": report.figures["bare_claim_seconds"]}
+    rows = {"in the VM": vm, "on the bare machine": bare}
+    rows["MiB held in the VM"] = {tier: max(there[f"{tier} held"]) / MIB for tier in tiers}
     report.table("until a first command has run, seconds (medians)", rows)
     report.bar("in the VM: cold / claim", report.figures["vm_cold_seconds"] / report.figures["vm_claim_seconds"], 7)
     bare_ratio = report.figures["bare_cold_seconds"] / report.figures["bare_claim_seconds"]

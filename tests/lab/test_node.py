@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +36,16 @@ def sandbox(*command: str, **more: Any) -> dict[str, Any]:
 
 
 BURN = tenant("burn", cpu={"cores": 0.25}, sandbox=sandbox("sh", "-c", "while :; do :; done"))
-HOG = tenant("hog", memory={"max": "48MiB", "swap": 0}, sandbox=sandbox("dd", "if=/dev/zero", "of=/tmp/fill", "bs=1M"))
+HOG = tenant(
+    "hog",
+    memory={"max": "48MiB", "swap": 0},
+    sandbox=sandbox("dd", "if=/dev/zero", "of=/fill", "bs=1M", user="0:0", writable=True),
+)
+GREEDY = tenant(
+    "greedy",
+    memory={"high": "32MiB", "max": "256MiB"},
+    sandbox=sandbox("sh", "-c", "head -c 48000000 /dev/urandom > /tmp/data; exec sleep infinity"),
+)
 BOMB = tenant("bomb", pids=120, sandbox=sandbox("sh", "-c", "f() { f | f & f; }; f"))
 STEADY = tenant("steady", memory={"low": "16MiB", "max": "64MiB"}, io={"read": "20MB", "write": "10MB"}, pids=512)
 WRONG = tenant("wrong", sandbox=sandbox("sleep", "1", rootfs="/var/lib/tenancy/rootfs/nowhere"))
@@ -66,6 +76,11 @@ def read(lab: Lab, instance: str, *names: str) -> list[str]:
     return lab.ssh(VM, f"for path in {paths}; do tr '\\n' ' ' < $path; echo; done").splitlines()
 
 
+def used_disk(lab: Lab) -> int:
+    """Bytes in use on the VM's disk, after a journal that tenants may have written to is on it."""
+    return int(lab.ssh(VM, "sync; df --output=used -B1 / | tail -1"))
+
+
 def main_pid(lab: Lab, instance: str) -> str:
     """The process id of a sandbox, from systemd."""
     return lab.ssh(VM, f"systemctl show -P MainPID tenancy-gvisor@{instance}.service").strip()
@@ -91,9 +106,9 @@ def test_check_do_check_do_and_wrong_tenants_keep_no_others(lab: Lab) -> None:
     planned = partition(lab, STEADY, BURN, check=True)
     assert planned["changed"]
     assert "steady" not in lab.ssh(VM, "ls /etc/systemd/system.control /var/lib/tenancy/places", check=False)
-    done = partition(lab, STEADY, WRONG, BURN, HOG, BOMB, MISSING)
+    done = partition(lab, STEADY, WRONG, BURN, HOG, BOMB, MISSING, GREEDY)
     results = by_name(done["results"])
-    assert "2 of 6 tenants failed" in done["msg"]
+    assert "2 of 7 tenants failed" in done["msg"]
     assert "rootfs/nowhere: no root file system" in results["wrong"]["error"]
     assert "no_such_program" in results["missing"]["error"]
     assert {name: results[name]["error"] for name in ("steady", "burn", "bomb")} == dict.fromkeys(
@@ -139,14 +154,33 @@ def test_a_memory_hog_is_ended_alone(lab: Lab, measured: dict[str, dict[str, Any
     assert lab.ssh(VM, "systemctl show -P NRestarts tenancy-gvisor@steady.service").strip() == "0"
 
 
+def test_a_full_disk_is_the_tenants_own_memory(lab: Lab) -> None:
+    """The hog above fills its root: neither the disk nor the root file system that others share has any of it."""
+    assert "no" in lab.ssh(VM, "test -e /var/lib/tenancy/rootfs/base/fill || echo no")
+    before = used_disk(lab)
+    lab.ssh(VM, "sleep 4")
+    grown = used_disk(lab) - before
+    print(f"the disk has grown by {grown / MIB:.1f} MiB while the hog wrote")
+    assert grown < 8 * MIB
+
+
+def test_memory_high_slows_and_swaps_and_ends_nothing(measured: dict[str, dict[str, Any]]) -> None:
+    memory = measured["greedy"]["memory"]
+    held, swapped = memory["current"] / MIB, memory["swap"] / MIB
+    print(f"memory.high 32 MiB, 46 MiB written: {held:.1f} MiB held, {swapped:.1f} in swap")
+    assert memory["high_events"] > 0
+    assert memory["current"] <= 36 * MIB
+    assert (memory["oom_kills"], measured["greedy"]["state"]) == (0, "running")
+
+
 def test_a_pid_bomb_is_held(lab: Lab, measured: dict[str, dict[str, Any]]) -> None:
     print(f"pids.max 120: {measured['bomb']['pids']} processes and threads")
     assert measured["bomb"]["pids"] <= 120
     lab.ssh(VM, f"{inside('steady')} true")
     gone = partition(lab, STEADY, purge=True)
-    assert {name: item["actions"] for name, item in by_name(gone["results"]).items() if name != "steady"} == {
-        name: ["remove"] for name in ("bomb", "burn", "hog", "missing", "wrong") if name in by_name(gone["results"])
-    }
+    actions = {name: item["actions"] for name, item in by_name(gone["results"]).items() if name != "steady"}
+    assert all(done == ["remove"] for done in actions.values())
+    assert {"bomb", "burn", "greedy", "hog"} <= set(actions) <= {"bomb", "burn", "greedy", "hog", "missing", "wrong"}
     assert "msg" not in gone
 
 
@@ -211,6 +245,7 @@ def test_a_sandbox_that_is_killed_comes_back_by_itself(lab: Lab) -> None:
     wait = "for _ in $(seq 120); do systemctl is-active -q tenancy-gvisor@steady.service && break; sleep 0.5; done"
     lab.ssh(VM, f"sleep 1; {wait}")
     assert main_pid(lab, "steady") not in (before, "0")
+    assert [text.strip() for text in read(lab, "steady", "cpu.max", "memory.max")] == ["40000 100000", str(64 * MIB)]
 
 
 def test_pause_and_resume(lab: Lab) -> None:
@@ -248,16 +283,32 @@ def test_priorities_share_a_contended_cpu_and_io_keeps_its_limit(lab: Lab) -> No
     ]
     reader = tenant("reader", priority=100, cpu={"cores": 1, "cpus": "1"}, io={"read": "4MB"})
     reader["sandbox"] = sandbox("sleep", "infinity", rootfs=folder)
-    assert "msg" not in partition(lab, *busy, reader)
+    assert "msg" not in partition(lab, STEADY, *busy, reader)
     timed = "sh -c 'time -f %e dd if=/big of=/dev/null bs=1M'"
     spent = lab.ssh(VM, f"echo 3 > /proc/sys/vm/drop_caches; {inside('reader')} {timed} 2>&1").split()[-1]
     used = by_name(call(lab, "vm_partition_info", interval="6s", names=["low", "high"])["tenants"])
     ratio = used["high"]["cpu"]["cores"] / used["low"]["cpu"]["cores"]
+    share = used["low"]["cpu"]["cores"]
     print(f"priorities 65 and 50 on one CPU: {ratio:.2f} to 1 (weights 283 to 100); 20 MB at 4 MB/s: {spent} s")
+    print(f"the lower one is guaranteed {100 / 383:.2f} of that CPU and got {share:.2f}")
+    assert 2.1 <= ratio <= 3.6
+    assert share >= 0.85 * 100 / 383
+    assert share + used["high"]["cpu"]["cores"] <= 1.05  # both are pinned to one CPU of two
+    assert [text.strip() for text in read(lab, "low", "cpuset.cpus.effective", "cpuset.cpus")] == ["0", "0"]
+    assert float(spent) >= 4
+    # Memory: all tenants together get less than they hold, and one of them asks for more.
+    greed = f"{inside('reader')} sh -c 'head -c 40000000 /dev/urandom > /tmp/data'"
+    names = ("steady", "low", "high", "reader")
+    held = [int(read(lab, name, "memory.current")[0]) for name in names]
+    lab.ssh(VM, f"echo {sum(held) + 8 * MIB} > {CGROUP}/memory.max; {greed}; echo max > {CGROUP}/memory.max")
+    left = {name: int(read(lab, name, "memory.current")[0]) for name in names}
+    print("before and after a neighbour's hunger, MiB:", {
+        name: (round(had / MIB, 1), round(left[name] / MIB, 1)) for name, had in zip(names, held)
+    })  # fmt: skip
+    assert left["steady"] >= 15 * MIB  # memory.low is 16 MiB, and the kernel counts in batches
+    assert left["low"] + left["high"] < held[1] + held[2]
     lab.ssh(VM, f"rm -r {folder}")
     partition(lab, STEADY, purge=True)
-    assert 2.1 <= ratio <= 3.6
-    assert float(spent) >= 4
 
 
 ESCAPES = """
@@ -288,6 +339,58 @@ def test_the_obvious_ways_out_are_closed(lab: Lab) -> None:
     refused = partition(lab, *hostile, *roots, tenant("env", sandbox=sandbox("true", env={"A\nB": "1"})))
     assert all(item["error"] for item in refused["results"])
     lab.ssh(VM, "rm /var/lib/tenancy/rootfs/link; ls /etc/systemd/system /var/lib/tenancy/places | cmp - /root/before")
+
+
+def test_everything_outlives_a_reboot(lab: Lab) -> None:
+    """Tenants come back with their limits, and a checkpointed shadow still waits."""
+    kept = tenant("kept", sandbox=sandbox("sh", "-c", "date > /tmp/born; exec sleep infinity"))
+    (made,) = call(lab, "shadow_reserve", shadows=[{**kept, "tier": "checkpointed", "warmup": "1s"}])["results"]
+    assert (made["error"], made["held"]) == ("", 0)
+    assert made["stored"] > 0
+    names = ("cpu.max", "memory.low", "memory.max", "pids.max", "io.max", "cpu.weight")
+    before, boot = read(lab, "steady", *names), lab.ssh(VM, "cat /proc/sys/kernel/random/boot_id")
+    lab.ansible("ansible", VM, "-m", "ansible.builtin.reboot", "-a", "reboot_timeout=300")
+    assert lab.ssh(VM, "cat /proc/sys/kernel/random/boot_id") != boot
+    active = "systemctl is-active -q tenancy-gvisor@steady.service"
+    lab.ssh(VM, f"for _ in $(seq 120); do {active} && break; sleep 0.5; done; {active}")
+    assert read(lab, "steady", *names) == before
+    (claimed,) = partition(lab, {**kept, "claim": "kept"})["results"]
+    print(f"checkpointed: {made['stored'] / MIB:.1f} MiB on disk; claimed after a reboot in {claimed['seconds']:.2f} s")
+    assert (claimed["error"], claimed["started"], claimed["notes"]) == ("", "claimed", [])
+    assert lab.ssh(VM, f"{inside('kept.1')} cat /tmp/born").strip()  # what it had done is still there
+    assert not partition(lab, STEADY, check=True)["changed"]
+
+
+PLACES = "/var/lib/tenancy/places"
+TROUBLES = {
+    "No space left on device": (
+        f"mkdir -p {PLACES}; mount -t tmpfs -o size=4k none {PLACES}; head -c 4096 /dev/zero > {PLACES}/x",
+        f"umount {PLACES}",
+    ),
+    "the sandbox does not run": (  # no memory
+        "systemctl set-property --runtime tenants.slice MemoryMax=4M",
+        "rm -r /run/systemd/system.control/tenants.slice.d; systemctl daemon-reload",
+    ),
+}
+
+
+def test_a_vm_in_trouble_says_so_once_and_the_others_go_on(lab: Lab, tmp_path: Path) -> None:
+    """One VM does not answer, one has a full disk or no memory to give; the third does its work."""
+    more = tmp_path / "more.yml"
+    more.write_text("capacity_vms: {hosts: {vm3: {ansible_host: 192.168.150.77, ansible_timeout: 5}}}", "utf-8")
+    words = ["-o", "-m", "predictive.tenancy.vm_partition", "-a", json.dumps({"tenants": [STEADY]})]
+    for message, (trouble, repair) in TROUBLES.items():
+        lab.ssh("vm2", trouble)
+        shown = lab.ansible("ansible", "capacity_vms", "-i", str(more), *words, check=False)
+        lab.ssh("vm2", repair)
+        lines = {line[:3]: line for line in shown.splitlines() if re.match(r"vm[123] \|", line)}
+        assert "UNREACHABLE" in lines["vm3"]
+        assert "SUCCESS" in lines["vm1"]
+        said = json.loads(lines["vm2"].split("=> ", 1)[1])["msg"]
+        print(said)
+        assert said.startswith("1 of 1 tenants failed: steady: ")
+        assert message in said
+    assert "msg" not in lab.module("vm2", "predictive.tenancy.vm_partition", tenants=[], purge=True)
 
 
 def test_purge_leaves_nothing(lab: Lab) -> None:

@@ -83,7 +83,8 @@ def shadow_spec() -> dict[str, Any]:
     return {
         "name": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "tier": {"type": "str", "choices": ["created", "frozen"], "default": "frozen"},
+        "tier": {"type": "str", "choices": ["created", "frozen", "checkpointed"], "default": "frozen"},
+        "warmup": {"type": "str"},
         "ttl": {"type": "str"},
         "expires_at": {"type": "str"},
         **resource_spec(),

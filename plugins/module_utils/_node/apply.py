@@ -54,7 +54,7 @@ def _service(work: Work) -> str:
     return service_unit(work.record.runtime, work.record.instance)
 
 
-def _stop_services(host: Host, units: Sequence[str]) -> None:
+def stop_services(host: Host, units: Sequence[str]) -> None:
     """Stop services and forget that they failed; one that systemd does not know is stopped already."""
     shown = show(host, units)
     loaded = [unit for unit in units if shown.get(unit, {}).get("ActiveState", [""])[0] not in ("inactive", "")]
@@ -71,7 +71,7 @@ def remove(host: Host, works: Sequence[Work], outcome: Outcome) -> None:
     frozen = [work for work in works if work.place is not None and work.place.slice.frozen]
     together(frozen, outcome, lambda some: _thaw(host, some))
     alive = [work for work in works if work.wish.name not in outcome.errors]
-    alive = together(alive, outcome, lambda some: _stop_services(host, [_service(work) for work in some]))
+    alive = together(alive, outcome, lambda some: stop_services(host, [_service(work) for work in some]))
     guarded(alive, outcome, lambda work: set_enabled(host, work.record.runtime, work.record.instance, False))
     alive = [work for work in alive if work.wish.name not in outcome.errors]
     alive = together(alive, outcome, lambda some: _drop_slices(host, some))
@@ -97,7 +97,7 @@ def _prepare(host: Host, work: Work) -> None:
     if work.former_runtime:
         unit = service_unit(work.former_runtime, work.record.instance)
         set_enabled(host, work.former_runtime, work.record.instance, False)
-        _stop_services(host, [unit])
+        stop_services(host, [unit])
     work.record = replace(
         work.record,
         runtime=sandbox.runtime,
@@ -111,10 +111,10 @@ def _prepare(host: Host, work: Work) -> None:
     records.write(host, work.record)
     folder = host.paths.place(work.record.instance)
     write_text(f"{folder}/bundle/config.json", render_config(sandbox, work.record.instance, work.record.index))
-    write_text(f"{folder}/settings", SETTINGS[sandbox.runtime](sandbox, work.wish.verb))
+    write_text(f"{folder}/settings", SETTINGS[sandbox.runtime](sandbox, work.wish.verb, folder))
 
 
-def _limit(host: Host, about: Machine, outcome: Outcome, work: Work) -> None:
+def limit(host: Host, about: Machine, outcome: Outcome, work: Work) -> None:
     if work.place is None:
         return
     wanted, names = work.wish.limits, work.limits
@@ -187,7 +187,7 @@ def _start_some(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Wor
     return running
 
 
-def _settle(host: Host, about: Machine, work: Work) -> None:
+def settle(host: Host, about: Machine, work: Work) -> None:
     """The limits of a start become those of the tenant."""
     wanted, first = work.wish.limits, starting(work.wish.limits, about, work.record.index)
     names = [name for name in FIELDS if getattr(wanted, name) != getattr(first, name)]
@@ -210,7 +210,7 @@ def realise(host: Host, works: Sequence[Work], about: Machine, outcome: Outcome)
     """Create, resize, start, pause and resume; returns the works that came through."""
     begin = host.clock()
     todo = guarded(works, outcome, lambda work: _prepare(host, work))
-    todo = guarded(todo, outcome, lambda work: _limit(host, about, outcome, work))
+    todo = guarded(todo, outcome, lambda work: limit(host, about, outcome, work))
     thawing = [work for work in todo if work.place and work.place.slice.frozen and (work.start or not work.wish.frozen)]
     together(thawing, outcome, lambda some: _thaw(host, some))
     todo = [work for work in todo if work.wish.name not in outcome.errors]
@@ -218,9 +218,10 @@ def realise(host: Host, works: Sequence[Work], about: Machine, outcome: Outcome)
     for work in todo:
         outcome.seconds[work.wish.name] = share
     begun = start(host, [work for work in todo if work.start], outcome)
-    guarded(begun, outcome, lambda work: _settle(host, about, work))
+    guarded(begun, outcome, lambda work: settle(host, about, work))
     todo = [work for work in todo if work.wish.name not in outcome.errors]
     todo = guarded(todo, outcome, lambda work: _finish(host, work))
+    host.sleep(max((work.wish.warmup for work in todo if work.start), default=0.0))
     moving = [work for work in todo if work.wish.frozen and _moving(work)]
     guarded(
         [work for work in moving if work.wish.tier], outcome, lambda work: slices.hold(host, work.record.instance, True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .._core.errors import TenancyError
-from . import records, slices
+from . import checkpoints, records, slices
 from .apply import guarded
 from .host import Host, Outcome, write_text
 from .limits import Machine, compare_limits
@@ -24,7 +24,11 @@ def _stale(host: Host, work: Work, shadow: Place | None) -> str:
     sandbox = work.wish.sandbox
     if shadow is None or sandbox is None:
         return f"no shadow {work.wish.claim} with this sandbox waits here"
-    if not shadow.service.active:
+    if shadow.record.tier == "checkpointed":
+        restoring = SETTINGS[sandbox.runtime](sandbox, "restore", shadow.folder)
+        if shadow.service.active or not shadow.stored or shadow.settings != restoring:
+            return f"shadow {work.wish.claim} has no whole checkpoint"
+    elif not shadow.service.active:
         return f"shadow {work.wish.claim} does not run, it is {shadow.service.state}"
     if shadow.record.image != image_identity(sandbox, host.paths):
         return f"shadow {work.wish.claim} is stale: its root file system has changed since it was made"
@@ -51,7 +55,7 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
     """Limits, go, and the record says whose it is now.
 
     A run that is killed after a frozen shadow went on leaves a shadow that moves, which the next run claims or freezes
-    again. A created one cannot be started twice, so there the record comes first: what is left then is a tenant whose
+    again. The others cannot be started twice, so there the record comes first: what is left then is a tenant whose
     settings are a shadow's, and the next run starts it anew."""
     sandbox, place = work.wish.sandbox, work.claim
     if sandbox is None or place is None:
@@ -61,9 +65,16 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
         work.record, name=work.wish.name, role=TENANT, priority=work.wish.priority, tier="", expires_at="", held=0,
         sandbox=describe(sandbox),
     )  # fmt: skip
-    late, why = slices.resize(host, instance, place.slice, work.wish.limits, work.limits, about)
-    if late:
-        outcome.note(work.wish.name, why)
+    outcome.started[work.wish.name] = "claimed"
+    if tier == "checkpointed":
+        records.write(host, work.record)
+        checkpoints.restore(host, work, sandbox, about, outcome)
+        if work.wish.name in outcome.errors:
+            return
+    else:
+        late, why = slices.resize(host, instance, place.slice, work.wish.limits, work.limits, about)
+        if late:
+            outcome.note(work.wish.name, why)
     if tier == "created":
         records.write(host, work.record)
         words = START_CREATED[sandbox.runtime](require_runtime(host, sandbox.runtime), host.paths, sandbox, instance)
@@ -71,9 +82,10 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
     elif place.slice.frozen:
         slices.thaw(host, {instance: place.slice})
     outcome.seconds[work.wish.name] = host.clock() - begin
-    outcome.started[work.wish.name] = "claimed"
     records.write(host, work.record)
-    write_text(f"{host.paths.place(instance)}/settings", SETTINGS[sandbox.runtime](sandbox, "run"))
+    write_text(f"{place.folder}/settings", SETTINGS[sandbox.runtime](sandbox, "run", place.folder))
+    if tier == "checkpointed":
+        checkpoints.discard(host, instance)
     set_enabled(host, sandbox.runtime, instance, work.wish.state == "running")
     if work.wish.frozen:
         slices.freeze(host, [instance])

@@ -32,7 +32,7 @@ RestartSec=1
 OOMPolicy=kill
 """
 
-VERBS = {"run": "run --detach", "create": "create"}
+VERBS = {"run": "run --detach", "create": "create", "restore": "restore --detach --image-path={place}/checkpoint"}
 
 
 def template(runsc: str, paths: Paths) -> str:
@@ -42,11 +42,16 @@ def template(runsc: str, paths: Paths) -> str:
     return _TEMPLATE.format(runsc=runsc, run=paths.run, places=paths.places)
 
 
-def settings(sandbox: Sandbox, verb: str) -> str:
-    """What differs between sandboxes; every value is one of a fixed few."""
-    return f"NETWORK={sandbox.network}\nVERB={VERBS[verb]}\n"
+def settings(sandbox: Sandbox, verb: str, place: str) -> str:
+    """What differs between sandboxes; every value is one of a fixed few, or the sandbox's own folder."""
+    return f"NETWORK={sandbox.network}\nVERB={VERBS[verb].format(place=place)}\n"
 
 
 def start_created(runsc: str, paths: Paths, sandbox: Sandbox, instance: str) -> list[str]:
     """The command that starts the program of a sandbox which was only created."""
     return [runsc, f"--root={paths.run}/runsc/{instance}", f"--network={sandbox.network}", "start", "sandbox"]
+
+
+def checkpoint(runsc: str, paths: Paths, instance: str, folder: str) -> list[str]:
+    """The command that writes a running sandbox to disk and ends it."""
+    return [runsc, f"--root={paths.run}/runsc/{instance}", "checkpoint", f"--image-path={folder}", "sandbox"]

@@ -76,6 +76,10 @@ class Paths:
         """The OCI bundle of one sandbox."""
         return os.path.join(self.place(instance), "bundle")
 
+    def checkpoint(self, instance: str) -> str:
+        """The checkpoint of one sandbox."""
+        return os.path.join(self.place(instance), "checkpoint")
+
 
 @dataclass(frozen=True)
 class Host:

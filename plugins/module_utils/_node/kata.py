@@ -42,6 +42,6 @@ def template(ctr: str, paths: Paths) -> str:
     return _TEMPLATE.format(ctr=ctr, places=paths.places, configuration=CONFIGURATION)
 
 
-def settings(_sandbox: Sandbox, _verb: str) -> str:
+def settings(_sandbox: Sandbox, _verb: str, _place: str) -> str:
     """Nothing differs outside the bundle."""
     return ""

@@ -69,6 +69,12 @@ def priority_weight(priority: int) -> int:
     return max(1, min(10_000, round(100 * 2 ** ((priority - 50) / 10))))
 
 
+def io_weight(priority: int) -> int:
+    """The same shares of a disk (1-100): systemd gives BFQ only weights up to 100 as they are and presses those above
+    together. Priorities below 35 all have the least one."""
+    return max(1, round(100 * 2 ** ((priority - 100) / 10)))
+
+
 def _whole(value: Any, what: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{what} must be a whole number from {low} to {high}, not {value!r}")
@@ -83,7 +89,8 @@ def _given(group: Mapping[str, Any], key: str, parse: Callable[[object], Any], d
 def limits_from(item: Mapping[str, Any]) -> Limits:
     """The limits that a tenant's item asks for. Raises InputError without the item's name."""
     cpu, memory, io = (item.get(key) or {} for key in ("cpu", "memory", "io"))
-    weight = priority_weight(_whole(50 if item.get("priority") is None else item["priority"], "priority", 0, 100))
+    priority = _whole(50 if item.get("priority") is None else item["priority"], "priority", 0, 100)
+    weight = priority_weight(priority)
     quota = _given(cpu, "cores", lambda value: round(parse_cores(value) * 10_000) * 100)  # systemd's 0.01 %
     if quota is not None and quota < _LEAST_QUOTA:
         raise InputError("cpu.cores must be at least 0.01")
@@ -103,7 +110,7 @@ def limits_from(item: Mapping[str, Any]) -> Limits:
         memory_max=most,
         memory_swap=_given(memory, "swap", parse_bytes, most),
         pids=_given(item, "pids", lambda value: _whole(value, "pids", 16, 4_194_304)),
-        io_weight=_given(io, "weight", lambda value: _whole(value, "io.weight", 1, 10_000), weight),
+        io_weight=_given(io, "weight", lambda value: _whole(value, "io.weight", 1, 10_000), io_weight(priority)),
         io_read=_given(io, "read", parse_rate),
         io_write=_given(io, "write", parse_rate),
     )

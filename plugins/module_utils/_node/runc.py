@@ -43,6 +43,6 @@ def start_created(runc: str, paths: Paths, _sandbox: Sandbox, instance: str) -> 
     return [runc, "--root", f"{paths.run}/runc/{instance}", "--systemd-cgroup", "start", "sandbox"]
 
 
-def settings(_sandbox: Sandbox, verb: str) -> str:
+def settings(_sandbox: Sandbox, verb: str, _place: str) -> str:
     """What differs between containers; the network is in the bundle."""
     return f"VERB={'run --detach' if verb == 'run' else 'create'}\n"

@@ -110,8 +110,14 @@ def sandbox_from(item: Mapping[str, Any], paths: Paths) -> Sandbox:
             f"sandbox.rootfs {rootfs!r} is not a folder below {paths.rootfs}",
             hint="put root file systems there; nothing else of the machine can be given to a sandbox",
         )
+    runtime = _choice(given.get("runtime", "gvisor"), "runtime", RUNTIMES)
+    if given.get("writable") and runtime != "gvisor":
+        raise InputError(
+            f"sandbox.writable is not known to {runtime}, whose sandboxes share their root file system",
+            hint="use gvisor, which keeps what is written in the tenant's memory, or write below " + _SCRATCH,
+        )
     return Sandbox(
-        runtime=_choice(given.get("runtime", "gvisor"), "runtime", RUNTIMES),
+        runtime=runtime,
         rootfs=rootfs,
         command=_words(given["command"]) if "command" in given else (() if image else DEFAULT_COMMAND),
         env=_environment(given.get("env", {})),

@@ -15,17 +15,18 @@ from .._core.changes import ChangeSet, result, summary
 from .._core.errors import InputError, TenancyError
 from .._core.names import tenant_name
 from .._core.units import format_bytes, format_time, parse_bytes, parse_duration, parse_time
-from . import apply, partition, records, slices
+from . import apply, checkpoints, partition, records, slices
 from .host import PARENT, Host, Outcome, read_text, require_unified
 from .limits import Limits, limits_from
 from .records import SHADOW, Record
-from .sandboxes import image_identity, sandbox_from
+from .sandboxes import RUNTIMES, image_identity, sandbox_from
 from .survey import Place, machine, survey
-from .units import compare_files, install_files, node_files
+from .units import CHECKPOINT, START_CREATED, compare_files, install_files, node_files
 from .wishes import Wish, Work, compare, settled
 
-TIERS = ("created", "frozen")
-_SETTLE_SECONDS = 0.3
+TIERS = ("created", "frozen", "checkpointed")
+_KNOWN = {"created": tuple(START_CREATED), "checkpointed": tuple(CHECKPOINT)}
+_MOST_WARMUP = 300.0
 _RECLAIM_SECONDS = 3.0
 
 
@@ -66,6 +67,15 @@ def _expired(record: Record, host: Host) -> bool:
     return bool(record.expires_at) and parse_time(record.expires_at) <= host.now
 
 
+def _warmup(item: Mapping[str, Any], tier: str) -> float:
+    seconds = parse_duration(item.get("warmup") or 0)
+    if seconds > _MOST_WARMUP:
+        raise InputError(f"warmup is longer than {_MOST_WARMUP:.0f} s", hint="what takes longer should be in the image")
+    if seconds and tier == "created":
+        raise InputError("a warmup is not known to the tier created, whose command has not started")
+    return seconds
+
+
 def _wish(item: Mapping[str, Any], host: Host, present: Record | None) -> Wish:
     name = tenant_name(item.get("name"))
     try:
@@ -73,14 +83,14 @@ def _wish(item: Mapping[str, Any], host: Host, present: Record | None) -> Wish:
         if tier not in TIERS:
             raise InputError(f"tier is {tier!r}", hint=f"choose one of {', '.join(TIERS)}")
         sandbox = sandbox_from(item, host.paths)
-        if tier == "created" and sandbox.runtime == "kata":
-            raise InputError("the tier created is not known to Kata", hint="use frozen")
+        if sandbox.runtime not in _KNOWN.get(tier, RUNTIMES):
+            raise InputError(f"the tier {tier} is not known to {sandbox.runtime}", hint="use frozen")
         expires = _expiry(item, host, present)
         state = item.get("state") or "present"
         if state == "absent" or (expires and parse_time(expires) <= host.now):
             return Wish(name, "absent", Limits(), None)
         priority = 50 if item.get("priority") is None else item["priority"]
-        return Wish(name, "running", limits_from(item), sandbox, priority, "", tier, expires)
+        return Wish(name, "running", limits_from(item), sandbox, priority, "", tier, expires, _warmup(item, tier))
     except InputError as error:
         raise InputError(error.message, item=name, hint=error.hint) from error
 
@@ -166,8 +176,10 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, cap: Cap, 
 
 
 def shrink(host: Host, work: Work) -> None:
-    """Push a frozen shadow's memory into swap, and remember what is left."""
-    if work.wish.tier == "frozen":
+    """Push a frozen shadow's memory into swap, or a checkpointed one onto the disk, and remember what is left."""
+    if work.wish.stored and work.start and work.wish.sandbox:
+        checkpoints.take(host, work, work.wish.sandbox)
+    elif work.wish.tier == "frozen":
         slices.reclaim(host, host.paths.slice(work.record.instance), 0, _RECLAIM_SECONDS)
     work.record = replace(work.record, held=held(host, work.record.instance))
     records.write(host, work.record)
@@ -175,7 +187,8 @@ def shrink(host: Host, work: Work) -> None:
 
 def _give_up(host: Host, made: partition.Plan, cap: Cap, outcome: Outcome) -> None:
     """Under pressure shadows go first: the lowest priority, then the largest."""
-    alive = [work for work in made.works if work.wish.sandbox and work.wish.name not in outcome.errors]
+    listed = [work for work in made.works if work.wish.sandbox and not work.wish.stored]
+    alive = [work for work in listed if work.wish.name not in outcome.errors]
     alive.sort(key=lambda work: (-work.wish.priority, held(host, work.record.instance)))
     while alive:
         total = sum(held(host, work.record.instance) for work in alive)
@@ -241,6 +254,7 @@ def _result(host: Host, name: str, work: Work | None, outcome: Outcome) -> dict[
         tier=work.wish.tier if work and waits else "",
         state="waiting" if waits else "absent",
         held=held(host, work.record.instance) if work and waits else 0,
+        stored=checkpoints.size(host, work.record.instance) if work and waits else 0,
         seconds=round(outcome.seconds.get(name, 0.0), 4),
         expires_at=work.wish.expires_at if work and waits else "",
         slice=f"tenants-{work.record.instance}.slice" if work and waits else "",

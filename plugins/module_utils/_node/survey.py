@@ -32,7 +32,7 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class Place:
-    """One sandbox as it is."""
+    """One sandbox as it is; ``stored`` is whether it has a whole checkpoint."""
 
     record: Record
     slice: SliceState
@@ -40,6 +40,8 @@ class Place:
     config: str
     settings: str
     enabled: bool
+    folder: str
+    stored: bool
 
 
 @dataclass(frozen=True)
@@ -92,5 +94,7 @@ def survey(host: Host, records: Iterable[Record], about: Machine) -> Survey:
             config=read_text(os.path.join(folder, "bundle", "config.json")) or "",
             settings=read_text(os.path.join(folder, "settings")) or "",
             enabled=os.path.islink(wants_path(host, record.runtime, record.instance)),
+            folder=folder,
+            stored=os.path.isdir(host.paths.checkpoint(record.instance)),
         )
     return Survey(places, _number(shown.get(PARENT, {}), "MemoryLow"))

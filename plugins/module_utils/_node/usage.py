@@ -123,6 +123,8 @@ def _limits(limits: Limits) -> dict[str, Any]:
 
 def _state(place: Place) -> str:
     if not place.service.active:
+        if place.record.tier == "checkpointed" and place.stored:
+            return "stored"
         return "failed" if place.service.state.startswith("failed") else "stopped"
     return "paused" if place.slice.frozen else "running"
 
@@ -170,6 +172,26 @@ def measure(host: Host, interval: float, names: list[str]) -> dict[str, Any]:
     }
 
 
+def io_weights(host: Host) -> str:
+    """What shares the tenants' disk by weight: ``bfq``, ``iocost``, or nothing (empty)."""
+    try:
+        number = os.stat(host.paths.state).st_dev
+    except FileNotFoundError:
+        return ""
+    device = f"{os.major(number)}:{os.minor(number)}"
+    folder = os.path.realpath(os.path.join(host.paths.root, "sys/dev/block", device))
+    for disk in (folder, os.path.dirname(folder)):  # a partition has its disk's
+        scheduler = read_text(os.path.join(disk, "queue/scheduler"))
+        if scheduler is not None:
+            break
+    if "[bfq]" in (scheduler or ""):
+        return "bfq"
+    model = read_text(os.path.join(host.paths.cgroup, "io.cost.qos")) or ""
+    enabled = [line.split()[0] for line in model.splitlines() if "enable=1" in line.split()]
+    whole = read_text(os.path.join(disk, "dev"))
+    return "iocost" if whole is not None and whole.strip() in enabled else ""
+
+
 def _vm(host: Host) -> dict[str, Any]:
     """The machine as a whole."""
     memory = {}
@@ -179,6 +201,7 @@ def _vm(host: Host) -> dict[str, Any]:
     folder = os.path.join(host.paths.root, "proc/pressure")
     return {
         "cpus": host.cpus,
+        "io_weights": io_weights(host),
         "memory": {"total": memory.get("MemTotal", 0), "available": memory.get("MemAvailable", 0)},
         "pressure": {name: _pressure(_quiet(os.path.join(folder, name))) for name in ("cpu", "memory", "io")},
     }

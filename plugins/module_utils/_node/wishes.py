@@ -25,7 +25,7 @@ STATES = ("running", "paused", "absent")
 
 @dataclass(frozen=True)
 class Wish:
-    """A tenant (or a shadow, which has a ``tier``) as it shall be."""
+    """A tenant (or a shadow, which has a ``tier``, and ``warmup`` seconds to run before it waits) as it shall be."""
 
     name: str
     state: str
@@ -35,11 +35,22 @@ class Wish:
     claim: str = ""
     tier: str = ""
     expires_at: str = ""
+    warmup: float = 0.0
 
     @property
     def verb(self) -> str:
         """How its sandbox comes up."""
         return "create" if self.tier == "created" else "run"
+
+    @property
+    def rest(self) -> str:
+        """How its sandbox comes up the next time, once all is done."""
+        return "restore" if self.stored else self.verb
+
+    @property
+    def stored(self) -> bool:
+        """Whether it waits on disk, as a checkpoint, and nothing of it runs."""
+        return self.tier == "checkpointed"
 
     @property
     def frozen(self) -> bool:
@@ -129,7 +140,7 @@ def _settled(host: Host, wish: Wish, outcome: Outcome) -> Wish | None:
 
 def _compare_sandbox(work: Work, sandbox: Sandbox, place: Place) -> None:
     """Whether the sandbox must be made anew or only started."""
-    changes, record, verb = work.changes, work.record, work.wish.verb
+    changes, record, wish = work.changes, work.record, work.wish
     if record.digest != sandbox.digest:
         before = {key: value for key, value in record.sandbox.items() if key != "digest"}
         after = describe(sandbox)
@@ -141,10 +152,13 @@ def _compare_sandbox(work: Work, sandbox: Sandbox, place: Place) -> None:
     elif place.config != render_config(sandbox, record.instance, record.index):
         changes.add("repair", "sandbox.config", "changed by hand", "as specified")
         work.start = True
-    elif not place.service.active:
-        changes.add("start", "state", place.service.state, work.wish.state)
+    elif wish.stored and (place.service.active or not place.stored):
+        changes.add("repair", "checkpoint", "not whole", "whole")
         work.start = True
-    elif place.settings != SETTINGS[sandbox.runtime](sandbox, verb):
+    elif not place.service.active and not wish.stored:
+        changes.add("start", "state", place.service.state, wish.state)
+        work.start = True
+    elif place.settings != SETTINGS[sandbox.runtime](sandbox, wish.rest, place.folder):
         changes.add("repair", "sandbox.settings", "changed by hand, or a claim was cut short", "as specified")
         work.start = True
     if place.service.overridden:

@@ -78,11 +78,21 @@ class FakeSystemd:
         if words[0] == "journalctl":
             return 0, "creating container: no such file\n", ""
         if words[0] != "systemctl":
-            return 0, "", ""
+            return self._checkpoint(words) if "checkpoint" in words else (0, "", "")
         if rest[0] != "show" and any(word in self.fail_words for word in rest):
             return 1, "", "Failed: told to fail"
         handler = getattr(self, "_" + rest[0].replace("-", "_"))
         return handler(rest[1:])
+
+    def _checkpoint(self, words: list[str]) -> tuple[int, str, str]:
+        """As runsc does: the sandbox is written to a folder and ends."""
+        if "checkpoint" in self.fail_words:
+            return 1, "", "no space left on device"
+        (folder,) = (word.partition("=")[2] for word in words if word.startswith("--image-path="))
+        self._write(os.path.join(folder, "checkpoint.img"), "memory" * 1000)
+        instance = words[1].rpartition("/")[2]
+        self.active.discard(f"tenancy-gvisor@{instance}.service")
+        return 0, "", ""
 
     def cgroup(self, unit: str) -> str:
         """The cgroup of a slice."""
@@ -180,6 +190,7 @@ class FakeSystemd:
         return 0, "", ""
 
     _reset_failed = _daemon_reload
+    _start = _restart
 
 
 @pytest.fixture

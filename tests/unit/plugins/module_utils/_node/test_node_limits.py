@@ -13,6 +13,7 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._node.limits im
     Machine,
     assignments,
     compare_limits,
+    io_weight,
     limits_from,
     limits_from_show,
     priority_weight,
@@ -70,6 +71,7 @@ def test_a_wrong_value_is_refused_with_what_is_wrong(item, words):
 
 def test_ten_points_of_priority_double_the_weight():
     assert [priority_weight(value) for value in (0, 50, 60, 100)] == [3, 100, 200, 3200]
+    assert [io_weight(value) for value in (0, 50, 60, 80, 90, 100)] == [1, 3, 6, 25, 50, 100]
 
 
 @given(st.sets(st.integers(0, 300), min_size=1))

@@ -74,6 +74,8 @@ def test_nothing_else_of_the_machine_can_be_a_root(rootfs):
         ({"user": "70000:1"}, "uid:gid"),
         ({"network": "bridge"}, "network"),
         ({"runtime": "docker"}, "runtime"),
+        ({"runtime": "runc", "writable": True}, "writable is not known to runc"),
+        ({"runtime": "kata", "writable": True}, "writable is not known to kata"),
     ],
 )
 def test_a_wrong_sandbox_is_refused_with_what_is_wrong(given, words):
@@ -89,7 +91,8 @@ def test_environment_and_command_reach_the_bundle_as_they_are():
 
 def test_no_word_of_an_item_reaches_the_settings_that_systemd_reads():
     for runtime, settings in SETTINGS.items():
-        text = settings(box(runtime=runtime, command=["x\nExecStart=/bin/evil"], env={"VERB": "delete"}), "run")
+        evil = box(runtime=runtime, command=["x\nExecStart=/bin/evil"], env={"VERB": "delete"})
+        text = settings(evil, "run", "/place")
         assert "evil" not in text
         assert "delete" not in text
 

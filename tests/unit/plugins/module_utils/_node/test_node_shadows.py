@@ -176,6 +176,99 @@ def test_purge_leaves_tenants_alone_and_partition_leaves_shadows_alone(machine):
     assert machine.active == {"tenancy-gvisor@t.service"}
 
 
+def settings_of(systemd, instance):
+    with open(os.path.join(systemd.paths.place(instance), "settings"), encoding="utf-8") as handle:
+        return handle.read()
+
+
+CHECKPOINTED = shadow("k", tier="checkpointed", warmup="2s")
+UNIT = "tenancy-gvisor@k.1.service"
+
+
+def test_a_checkpointed_shadow_waits_on_disk(machine):
+    assert reserve(machine, [CHECKPOINTED], check=True)["changed"]
+    assert machine.writes == []
+    before = machine.time
+    done = one(reserve(machine, [CHECKPOINTED]))
+    assert (done["error"], done["state"], done["tier"]) == ("", "waiting", "checkpointed")
+    assert done["stored"] > 4000
+    assert machine.time - before >= 2  # its warm-up
+    assert UNIT not in machine.active
+    folder = machine.paths.checkpoint("k.1")
+    assert os.stat(folder).st_mode & 0o077 == 0
+    assert f"VERB=restore --detach --image-path={folder}\n" in settings_of(machine, "k.1")
+    assert usage.measure(machine.host(), 0, [])["shadows"][0]["state"] == "stored"
+    assert not reserve(machine, [CHECKPOINTED], check=True)["changed"]
+    assert not reserve(machine, [CHECKPOINTED])["changed"]
+
+
+def test_a_checkpointed_shadow_is_restored_as_a_tenant(machine):
+    reserve(machine, [CHECKPOINTED])
+    machine.calls.clear()
+    claimed = one(partition.run(machine.host(), [tenant("t", claim="k")], False, False))
+    assert (claimed["error"], claimed["started"], claimed["notes"]) == ("", "claimed", [])
+    assert [words[-1] for words in machine.writes if "start" in words] == [UNIT]
+    assert "VERB=run --detach\n" in settings_of(machine, "k.1")
+    assert not os.path.exists(machine.paths.checkpoint("k.1"))
+    assert machine.properties["tenants-k.1.slice"]["CPUQuotaPerSecUSec"] == "0.500000s"
+    assert not partition.run(machine.host(), [tenant("t", claim="k")], False, False)["changed"]
+
+
+def test_a_checkpoint_that_the_runtime_refuses_means_a_cold_start(machine):
+    reserve(machine, [CHECKPOINTED])
+    machine.fail_words.add("start")
+    claimed = one(partition.run(machine.host(), [tenant("t", claim="k")], False, False))
+    assert (claimed["error"], claimed["started"]) == ("", "cold")
+    assert "cannot be restored, so it starts cold" in claimed["notes"][0]
+    assert UNIT in machine.active
+
+
+def test_a_checkpoint_that_cannot_be_written_names_the_shadow_and_is_tried_again(machine):
+    machine.fail_words.add("checkpoint")
+    failed = one(reserve(machine, [CHECKPOINTED]))
+    assert "k: writing a checkpoint failed: no space left" in failed["error"]
+    assert not os.path.exists(machine.paths.checkpoint("k.1") + ".new")
+    machine.fail_words.clear()
+    assert one(reserve(machine, [CHECKPOINTED]))["diff"]["before"] == {"checkpoint": "not whole"}
+    assert not reserve(machine, [CHECKPOINTED])["changed"]
+
+
+@pytest.mark.parametrize("damage", ["checkpoint", "settings"])
+def test_a_checkpoint_that_was_cut_short_is_made_anew_and_never_claimed(machine, damage):
+    reserve(machine, [CHECKPOINTED])
+    if damage == "checkpoint":
+        os.rename(machine.paths.checkpoint("k.1"), machine.paths.checkpoint("k.1") + ".new")
+    else:
+        os.unlink(os.path.join(machine.paths.place("k.1"), "settings"))
+    planned = one(partition.run(machine.host(), [tenant("t", claim="k")], False, True))
+    assert "no whole checkpoint; it starts cold" in planned["notes"][0]
+    assert one(reserve(machine, [CHECKPOINTED]))["actions"] == ["repair"]
+    assert not reserve(machine, [CHECKPOINTED])["changed"]
+
+
+def test_a_checkpoint_is_not_given_up_for_memory_that_it_does_not_hold(machine):
+    cap = Cap(min_available=2**40)
+    given = {item["name"]: item["state"] for item in reserve(machine, [CHECKPOINTED, shadow("s")], cap=cap)["results"]}
+    assert given == {"k": "waiting", "s": "absent"}
+    reserve(machine, [], purge=True)
+    assert os.listdir(machine.paths.places) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"tier": "checkpointed", "sandbox": {"runtime": "runc"}}, "not known to runc"),
+        ({"tier": "created", "sandbox": {"runtime": "kata"}}, "not known to kata"),
+        ({"tier": "created", "warmup": "1s"}, "warmup is not known"),
+        ({"warmup": "6m"}, "warmup is longer"),
+        ({"warmup": "soon"}, "a duration"),
+    ],
+)
+def test_a_tier_that_the_runtime_does_not_know_is_refused(machine, more, words):
+    assert words in one(reserve(machine, [shadow("s", **more)]))["error"]
+    assert machine.writes == []
+
+
 def test_wrong_shadows_are_named_and_the_others_are_made(machine):
     returned = reserve(machine, [shadow("s", tier="warm"), shadow("t", ttl="soon"), shadow("u")])
     errors = {item["name"]: item["error"] for item in returned["results"]}
@@ -232,3 +325,29 @@ def test_measured_usage_has_rates_and_pressure(machine):
     without = usage.measure(machine.host(), 0.0, ["t"])
     assert without["tenants"][0]["cpu"]["cores"] is None
     assert without["shadows"] == []
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "model", "shares"),
+    [
+        ("none [bfq] mq-deadline", "", "bfq"),
+        ("[none] mq-deadline", "{disk} enable=1 ctrl=auto", "iocost"),
+        ("[none] mq-deadline", "{disk} enable=0 ctrl=auto", ""),
+        ("[mq-deadline] none", "9:9 enable=1", ""),
+    ],
+)
+@pytest.mark.parametrize("partition", [False, True])
+def test_what_shares_the_disk_by_weight_is_named(systemd, scheduler, model, shares, partition):
+    number = os.stat(systemd.paths.state).st_dev
+    device = f"{os.major(number)}:{os.minor(number)}"
+    disk = os.path.join(systemd.paths.root, "sys/devices/vda")
+    os.makedirs(os.path.join(disk, "queue"))
+    os.makedirs(os.path.join(disk, "vda1"))
+    os.makedirs(os.path.join(systemd.paths.root, "sys/dev/block"))
+    link = os.path.join(systemd.paths.root, "sys/dev/block", device)
+    os.symlink(os.path.join(disk, "vda1") if partition else disk, link)
+    files = {"dev": "254:0\n", "queue/scheduler": scheduler + "\n"}
+    for name, text in files.items():
+        systemd._write(os.path.join(disk, name), text)
+    systemd._write(os.path.join(systemd.paths.cgroup, "io.cost.qos"), model.format(disk="254:0") + "\n")
+    assert usage.io_weights(systemd.host()) == shares
