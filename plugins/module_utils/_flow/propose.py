@@ -64,7 +64,7 @@ def propose(
     before = float(moves.score(pict.cell, range(len(pict.keys))))
     proposal = Proposal(pict)
     settled = {name for name, one in tenants.items() if one["state"] != "absent" and not one.get("moving_to")}
-    targets = _resizes(proposal, seen, tenants, settled, policy)
+    targets = _resizes(proposal, seen, history, tenants, settled, policy)
     _grow(pict, targets, policy)
     guard = _guard(pict, tenants, policy, now)
     shares = vm_checks(pict, history.checks)
@@ -88,7 +88,12 @@ def propose(
 
 
 def _resizes(
-    proposal: Proposal, seen: Observed, tenants: Mapping[str, Document], settled: set[str], policy: Policy
+    proposal: Proposal,
+    seen: Observed,
+    history: Measured,
+    tenants: Mapping[str, Document],
+    settled: set[str],
+    policy: Policy,
 ) -> Floats:
     """Add the resize actions; returns the limits afterwards (n, R)."""
     pict = proposal.pict
@@ -104,6 +109,10 @@ def _resizes(
     found: dict[int, tuple[Resized, int, Policy]] = {}
     for rule, rows in groups.items():
         done = resize(_rows(seen, rows), rule.resize, rule.sizing)
+        smaller = done.target[:, MEMORY] < seen.limits[rows, MEMORY]
+        if smaller.any():  # only memory that would shrink needs to know what it was used for in the last days
+            history.remember([row for row, less in zip(rows, smaller) if less])
+            done = resize(_rows(replace(seen, keep=history.keep), rows), rule.resize, rule.sizing)
         for number, row in enumerate(rows):
             proposal.limits.update(done.bites[number])
             if done.changed[number].any():
