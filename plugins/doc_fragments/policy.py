@@ -601,7 +601,7 @@ options:
           confidence:
             description:
               - >-
-                The least chance that the request comes.
+                The least chance that a scheduled request comes. Without a schedule the costs alone decide.
               - >-
                 The default is V(0.5). More often used than not.
             type: float

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from .._planning.demand import MEMORY, RESOURCES
+from .._planning.demand import RESOURCES
 from .._planning.policy import Policy
 from .._planning.policy_reader import narrowed
 from .._planning.resize import Observed

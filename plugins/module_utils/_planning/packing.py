@@ -52,7 +52,7 @@ class Packer(Ledger):
     """The ledger with its questions: does a tenant fit, where best, and how far is it from fitting?"""
 
     def _needed(self, tenant: int, vms: Ints) -> Floats:
-        """The square of what must stay free above the means in each of ``vms`` with the tenant (len(vms), windows, R)."""
+        """The square of what must stay free above the means in each of ``vms`` (len(vms), windows, resources)."""
         deviation = self.sd[tenant]
         needed: Floats = self._z2 * (self._var[vms] + deviation * deviation)
         of_group = self._group_sd.get(int(self.groups[tenant]))
