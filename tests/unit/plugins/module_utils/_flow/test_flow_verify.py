@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.predictive.tenancy.plugins.module_utils._flow.report_plans import plans
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
 from planner_cell import NOW, Machines, admit, balance, check_cell, flat, learned, used, vm
@@ -72,6 +73,9 @@ def test_what_went_as_predicted_is_kept_and_nothing_is_taken_back(store: Store) 
         assert action["realised"]["target_peak_after"] < action["effect"]["target_peak_after"]
         assert action["realised"]["gain"] > 0.3
     assert set(answer["trust"].values()) == {1.0}
+    (shown,) = plans(store, None)
+    assert ("verdict", "good") in shown.actions[0].effect
+    assert {"target peak after", "realised target peak after"} <= {what for what, _value in shown.actions[0].effect}
     assert balance(store, now=LATER, policy=QUIET)["changed"] is False, "it is judged once"
 
 
