@@ -601,7 +601,7 @@ options:
           confidence:
             description:
               - >-
-                The least chance that the request comes.
+                The least chance that a scheduled request comes. Without a schedule the costs alone decide.
               - >-
                 The default is V(0.5). More often used than not.
             type: float
@@ -658,7 +658,7 @@ options:
           worse:
             description:
               - >-
-                How much worse than before a VM may be until a change counts as a mistake.
+                How much worse than without it a change may have made its VMs until it counts as a mistake.
               - >-
                 The default is V(0.05). Less is noise.
             type: float

@@ -20,6 +20,8 @@ description:
     next call as O(results), until RV(state) is no longer V(applying).
   - A tenant that moves is on both VMs until the target says that it runs, then the source lets it go. A run that is
     killed at any point loses no tenant; the next call goes on from there.
+  - Some time after a plan was applied, what was realised is kept beside what was predicted. What made things worse is
+    proposed to be taken back, moves of no use are remembered, and the rule that asked for them is trusted less.
 author:
   - predictive.tenancy contributors (@predictive-tenancy)
 extends_documentation_fragment:
@@ -33,7 +35,8 @@ options:
     description:
       - V(observe) only says what it would propose.
       - V(recommend) keeps the proposal as a plan; one that was recommended before and says something else is
-        superseded. While a plan is being applied, that plan is returned.
+        superseded. While a plan is being applied, that plan is returned. It also verifies the plans whose time has
+        come.
       - V(apply) carries a plan on by one step.
     type: str
     choices: [observe, recommend, apply]
@@ -147,6 +150,17 @@ plan:
       type: str
       returned: always
       sample:
+    verified_at:
+      description: When its effect was judged.
+      type: str
+      returned: always
+      sample:
+    verdict:
+      description:
+        - The verdict on it, empty until then. V(good), V(useless), V(worse), or V(unknown) where nothing was measured.
+      type: str
+      returned: always
+      sample: ""
     policy:
       description: The policy that it was made with.
       type: dict
@@ -201,7 +215,9 @@ plan:
           returned: always
           sample: ""
         rule:
-          description: The rule that asked for it.
+          description:
+            - The rule that asked for it, V(resize), V(relieve), V(empty), V(shadow), or V(rollback) to take something
+              back.
           type: str
           returned: always
           sample: resize
@@ -248,6 +264,19 @@ plan:
           type: str
           returned: always
           sample: ""
+        verdict:
+          description: The verdict on it, as for the plan.
+          type: str
+          returned: always
+          sample: ""
+        realised:
+          description:
+            - What was measured of it. Of moves the peaks of both VMs and the gain against the places as they were,
+              under the load of that time; of a resize the highest use as a share of the new limit; of a shadow
+              whether it was claimed.
+          type: dict
+          returned: always
+          sample: {}
 state:
   description: The state of the plan, V(none) without one.
   type: str
@@ -290,6 +319,19 @@ results:
       type: str
       returned: always
       sample: proposed
+verified:
+  description: The plans that this run has verified, like RV(plan).
+  type: list
+  elements: dict
+  returned: success
+  sample: [{id: north-20260131T100000-91c07b, verdict: good}]
+trust:
+  description:
+    - How far each rule is trusted after the verdicts of the last 30 days, V(0.2) to V(1). A rule that is trusted less
+      needs a larger gain, a better ratio, a wider dead band or a higher confidence to act.
+  type: dict
+  returned: success
+  sample: {resize: 1.0, relieve: 0.8, empty: 1.0, shadow: 1.0}
 desired:
   description: For each VM the tenants that it shall hold now, as M(predictive.tenancy.vm_partition) takes them.
   type: dict

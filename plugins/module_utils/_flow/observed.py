@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from .._planning.demand import MEMORY, RESOURCES
+from .._planning.demand import RESOURCES
 from .._planning.policy import Policy
 from .._planning.policy_reader import narrowed
 from .._planning.resize import Observed
@@ -39,23 +39,29 @@ class Measured:
     """Checks (n, C, R), newest last, and the memory quantile (n,) of n tenants from the stored history.
 
     A check is the mean over its interval. A tenant's own measurements count before those of its workload as a whole.
+    ``keep`` is NaN until ``remember`` has read the days that it looks back on, which takes longer than all else.
     """
 
     def __init__(self, store: Store, pict: Picture, policy: Policy, now: datetime) -> None:
         self.count = check_count(policy)
-        self.policy, self.now = policy, now.timestamp()
+        self.policy, self.now = policy, now
+        self._store = store
         size = len(pict.entries)
         self.checks: Floats = np.full((size, self.count, len(RESOURCES)), np.nan)
         self._whole: Floats = self.checks.copy()
         self.keep: Floats = np.full(size, np.nan)
+        self._entries = pict.entries
         self._by_name = {entry.name: row for row, entry in enumerate(pict.entries)}
         self._by_profile: dict[str, list[int]] = {}
         for row, entry in enumerate(pict.entries):
             self._by_profile.setdefault(entry.profile["key"], []).append(row)
-        start = now - timedelta(seconds=max(policy.resize.memory_keep, self.count * policy.resize.check))
-        for batch in store.read_usage(sorted(self._by_profile), start, now + timedelta(seconds=1)):
+        for batch in self._read(self._by_profile, self.count * policy.resize.check):
             self._take(batch)
         self.checks = np.where(np.isnan(self.checks), self._whole, self.checks)
+
+    def _read(self, profiles: Iterable[str], back: float, **which: Any) -> Iterator[UsageBatch]:
+        start, end = self.now - timedelta(seconds=back), self.now + timedelta(seconds=1)
+        return self._store.read_usage(sorted(profiles), start, end, **which)
 
     def _take(self, batch: UsageBatch) -> None:
         rows = [self._by_name[batch.tenant]] if batch.tenant in self._by_name else []
@@ -65,15 +71,13 @@ class Measured:
         if not rows:
             return
         times = np.frombuffer(batch.times)
-        age = np.floor((self.now - times) / self.policy.resize.check).astype(np.int64)
+        age = np.floor((self.now.timestamp() - times) / self.policy.resize.check).astype(np.int64)
         recent = (age >= 0) & (age < self.count)
         into = self._whole if whole else self.checks
         for column, metric in enumerate(RESOURCES):
             if metric not in batch.values:
                 continue
             values = np.frombuffer(batch.values[metric])
-            if column == MEMORY and not whole:
-                self._remember(rows, values)
             good = recent & np.isfinite(values)
             if not good.any():
                 continue
@@ -83,10 +87,16 @@ class Measured:
             with np.errstate(invalid="ignore"):
                 into[rows, :, column] = np.where(number > 0, total / number, np.nan)
 
-    def _remember(self, rows: Sequence[int], memory: Floats) -> None:
-        known = memory[np.isfinite(memory)]
-        if len(known):
-            self.keep[rows] = np.quantile(known, 0.99)
+    def remember(self, rows: Iterable[int]) -> None:
+        """Fill in ``keep`` of some tenants: the .99 quantile of their memory over the policy's days."""
+        wanted = {self._entries[row].name: row for row in rows}
+        profiles = {str(self._entries[row].profile["key"]) for row in wanted.values()}
+        for batch in self._read(profiles, self.policy.resize.memory_keep, metrics=("memory",)):
+            if batch.tenant in wanted and "memory" in batch.values:
+                memory = np.frombuffer(batch.values["memory"])
+                known = memory[np.isfinite(memory)]
+                if len(known):
+                    self.keep[wanted[batch.tenant]] = np.quantile(known, 0.99)
 
 
 def _share(value: Any) -> float:

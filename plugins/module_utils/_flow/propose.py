@@ -19,9 +19,12 @@ from .._planning.policy import Policy
 from .._planning.policy_reader import narrowed, policy_document
 from .._planning.resize import Observed, Resized, resize
 from .._planning.sizing import tenant_limits
+from .._planning.verdict import RULES, cautious
 from .._store.interface import Document, Store
 from .cells import Entry, Picture, demand_of, picture
 from .observed import Measured, observed, vm_checks
+from .tenants import difference
+from .verify import take_back
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,17 +59,28 @@ def propose(
     mode: str,
     measured: Mapping[str, Sequence[Mapping[str, Any]]],
     more: Sequence[Action] = (),
+    undo: Sequence[Action] = (),
+    trusted: Mapping[str, float] | None = None,
 ) -> Document:
-    """Propose a plan for the cell; ``more`` actions are part of it. It reads the store and changes nothing."""
+    """Propose a plan for the cell. It reads the store and changes nothing.
+
+    ``more`` actions are part of it, ``undo`` those that take something back, which comes first; ``trusted`` says how
+    far each rule is trusted, 1 where it does not.
+    """
+    told, policy = policy_document(policy), cautious(policy, trusted or dict.fromkeys(RULES, 1.0))
     pict = picture(store, vms, {}, [], policy, now)
     history = Measured(store, pict, policy, now)
     seen = observed(pict, history, tenants, measured, policy, now)
     before = float(moves.score(pict.cell, range(len(pict.keys))))
     proposal = Proposal(pict)
+    proposal.actions, proposal.notes = take_back(pict, undo)
+    proposal.notes += [f"the rule {rule} is trusted {share:g}" for rule, share in (trusted or {}).items() if share < 1]
     settled = {name for name, one in tenants.items() if one["state"] != "absent" and not one.get("moving_to")}
-    targets = _resizes(proposal, seen, tenants, settled, policy)
+    settled -= {action.tenant for action in undo}
+    targets = _resizes(proposal, seen, history, tenants, settled, policy)
     _grow(pict, targets, policy)
     guard = _guard(pict, tenants, policy, now)
+    guard.moved |= {row for row, entry in enumerate(pict.entries) if entry.name in {one.tenant for one in undo}}
     shares = vm_checks(pict, history.checks)
     steps, stuck = moves.relieve(pict.cell, guard, shares)
     steps += moves.consolidate(pict.cell, guard)
@@ -80,7 +94,7 @@ def propose(
         cell,
         proposal.actions,
         mode=mode,
-        policy=policy_document(policy),
+        policy=told,
         score={"before": round(before, 4), "after": round(after, 4)},
         limits=dict(sorted(proposal.limits.items())),
         notes=proposal.notes,
@@ -88,7 +102,12 @@ def propose(
 
 
 def _resizes(
-    proposal: Proposal, seen: Observed, tenants: Mapping[str, Document], settled: set[str], policy: Policy
+    proposal: Proposal,
+    seen: Observed,
+    history: Measured,
+    tenants: Mapping[str, Document],
+    settled: set[str],
+    policy: Policy,
 ) -> Floats:
     """Add the resize actions; returns the limits afterwards (n, R)."""
     pict = proposal.pict
@@ -104,6 +123,10 @@ def _resizes(
     found: dict[int, tuple[Resized, int, Policy]] = {}
     for rule, rows in groups.items():
         done = resize(_rows(seen, rows), rule.resize, rule.sizing)
+        smaller = done.target[:, MEMORY] < seen.limits[rows, MEMORY]
+        if smaller.any():  # only memory that would shrink needs to know what it was used for in the last days
+            history.remember([row for row, less in zip(rows, smaller) if less])
+            done = resize(_rows(replace(seen, keep=history.keep), rows), rule.resize, rule.sizing)
         for number, row in enumerate(rows):
             proposal.limits.update(done.bites[number])
             if done.changed[number].any():
@@ -156,7 +179,7 @@ def _resized(
     values = [float(value) if np.isfinite(value) else None for value in target]
     limits = dict(zip(RESOURCES, values))
     made = tenant_limits(limits, float(tenant["memory"].get("low") or 0), int(tenant["priority"]), rule.sizing)
-    before, after = _difference(tenant, made)
+    before, after = difference(tenant, made)
     measured = any("forecast" not in reason for reason in reasons)
     proposal.actions.append(
         Action(
@@ -178,18 +201,6 @@ def _confidence(entry: Entry) -> float:
     """How far the least trusted of a profile's forecasts may be trusted."""
     patterns = (entry.profile.get("patterns") or {}).values()
     return round(min((float(one.get("confidence") or 0.0) for one in patterns), default=0.0), 3)
-
-
-def _difference(tenant: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The limits that differ, before and after, in the shape of a tenant's document."""
-    before: dict[str, Any] = {}
-    after: dict[str, Any] = {}
-    for part in ("cpu", "memory", "io"):
-        for key, value in made[part].items():
-            if key != "weight" and (tenant.get(part) or {}).get(key) != value:
-                before.setdefault(part, {})[key] = (tenant.get(part) or {}).get(key)
-                after.setdefault(part, {})[key] = value
-    return before, after
 
 
 def _grow(pict: Picture, targets: Floats, policy: Policy) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from .._core.units import format_time
 from .._planning.plan import OPEN
 from .._planning.policy import Policy
 from .._planning.policy_reader import read_policy
+from .._planning.verdict import cautious, trust
 from .._store.interface import Document, Store
 from . import desired, vms
 from .carry import Carrier
@@ -25,6 +26,8 @@ from .propose import propose
 from .shadow_actions import hold, wanted
 from .shadows import Shadows, served
 from .told import Told
+from .verify import Verifier, due, remember, rollbacks, verdicts
+from .writer import Writer
 
 
 @dataclass
@@ -40,6 +43,7 @@ class Run:
     tenants: dict[str, Document]
     plans: dict[str, Document]
     changed: bool = False
+    verified: list[Document] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.known = dict(self.plans)
@@ -57,10 +61,15 @@ class Run:
         """All profiles, for shadows."""
         return list(self.store.find("profiles")) if self.policy.shadow.enabled else []
 
+    def trust(self) -> dict[str, float]:
+        """How far each rule is trusted after what came of its changes."""
+        return trust(verdicts(self.plans.values(), self.now))
+
     def shadows(self, *, dry: bool) -> Shadows:
         """The shadows of the cell with what is known of them."""
         until = served(self.tenants.values(), self.profiles(), self.now)
-        return Shadows(self.store, self.cell, self.policy, self.now, dry, self.vms, until)
+        policy = cautious(self.policy, self.trust())
+        return Shadows(self.store, self.cell, policy, self.now, dry, self.vms, until)
 
 
 def rebalance(store: Store, options: Mapping[str, Any], now: datetime, *, dry: bool) -> dict[str, Any]:
@@ -82,6 +91,14 @@ def rebalance(store: Store, options: Mapping[str, Any], now: datetime, *, dry: b
     return _answer(run, plan, vm_changes)
 
 
+def _verify(run: Run) -> None:
+    """Judge the plans whose time has come: what was realised is kept beside what was predicted."""
+    for plan in [plan for plan in run.plans.values() if due(plan, run.policy, run.now)]:
+        judged = Verifier(run.store, run.policy, run.now, run.vms, run.tenants).judge(plan)
+        remember(judged, Writer(run.store, run.dry, run.vms, run.tenants))
+        run.verified.append(run.save(judged))
+
+
 def _expire(run: Run) -> None:
     for plan in list(run.plans.values()):
         if plan["state"] == "recommended" and plan["expires_at"] <= run.now:
@@ -90,12 +107,15 @@ def _expire(run: Run) -> None:
 
 def _recommend(run: Run, mode: str, measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> Document | None:
     """The plan that is being applied, else a proposal, stored unless only observing; None if nothing is worth doing."""
+    if mode != "observe":
+        _verify(run)
     applying = [plan for plan in run.plans.values() if plan["state"] == "applying"]
     if applying:
         return min(applying, key=lambda plan: (plan["created_at"], plan["key"]))
     proposal = propose(
         run.store, run.cell, run.vms, run.tenants, run.policy, run.now, mode=mode, measured=measured,
         more=wanted(run.shadows(dry=True), run.profiles()),
+        undo=rollbacks(run.plans.values(), run.tenants, run.policy, run.now), trusted=run.trust(),
     )  # fmt: skip
     if mode == "observe":
         return _dated(run, proposal) if proposal["actions"] else None
@@ -120,6 +140,8 @@ def _dated(run: Run, proposal: Document) -> Document:
         "expires_at": expires,
         "started_at": None,
         "applied_at": None,
+        "verified_at": None,
+        "verdict": "",
     }
 
 
@@ -233,6 +255,8 @@ def _answer(run: Run, plan: Document | None, vm_changes: Sequence[ChangeSet]) ->
             }
             for one in (plan["actions"] if plan else ())
         ],
+        "verified": [described(one) for one in run.verified],
+        "trust": run.trust(),
         "desired": desired.desired(run.tenants.values(), run.vms),
         "shadows": desired.desired_shadows(waiting, run.vms),
     }

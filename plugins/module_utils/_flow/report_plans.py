@@ -55,11 +55,17 @@ def _action(one: Mapping[str, Any]) -> Action:
         reason=str(one.get("reason") or ""),
         confidence=float(confidence) if confidence is not None else None,
         changes=changes(one.get("from") or {}, one.get("to") or {}),
-        effect=told(one.get("effect")),
+        effect=told(one.get("effect")) + _realised(one),
         limits=[str(limit) for limit in one.get("limits") or ()],
         state=str(one.get("state") or ""),
         error=str(one.get("error") or ""),
     )
+
+
+def _realised(one: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What came of an action, beside what was expected."""
+    found = [(f"realised {what}", value) for what, value in told(one.get("realised"))]
+    return [("verdict", str(one["verdict"])), *found] if one.get("verdict") else found
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:

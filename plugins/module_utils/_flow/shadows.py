@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Conflict
 from .._model.types import ArrivalModel
+from .._planning import waiting
 from .._planning.demand import MEMORY, RESOURCES
 from .._planning.policy import Policy
 from .._planning.policy_reader import narrowed
-from .._planning.shadows import GAPS, Wish, choose_window, wish, within_cap
+from .._planning.shadows import Wish, irregular, price, wish, within_cap
 from .._store.interface import Document, Store
 from . import cells, reserve
 from .demands import expected
@@ -126,22 +127,17 @@ class Shadows:
         if not profiles or not self.policy.shadow.enabled:
             return []
         by_name = {one["key"]: one for one in profiles}
-        read = self.store.read_requests(sorted(by_name), self.now - _HISTORY, self.now, newest=GAPS + 1)
-        return [self._after_last(by_name[batch.profile], np.frombuffer(batch.times)) for batch in read]
+        read = self.store.read_requests(sorted(by_name), self.now - _HISTORY, self.now, newest=waiting.GAPS + 1)
+        times = {batch.profile: np.frombuffer(batch.times) for batch in read}
+        prior = waiting.common(np.diff(known) for known in times.values())
+        return [self._after_last(by_name[name], known, prior) for name, known in times.items()]
 
-    def _after_last(self, profile: Document, times: Any) -> Wish | None:
-        if len(times) < 6:
-            return None
+    def _after_last(self, profile: Document, times: Any, prior: Any) -> Wish | None:
         rule = narrowed(self.policy, cell=self.cell, profile=profile["key"]).shadow
-        priority = int(profile["priority"])
-        window = choose_window(np.diff(times), rule, priority, float(rule.memory))
-        last, start = float(times[-1]), self.now.timestamp()
-        if not window.holds or not last + window.start - rule.lead <= start < last + window.end:
-            return None
-        low, high = max(start, last + window.start), last + window.end
-        return wish(
-            profile["key"], ((low + high) / 2, low, high), 1.0 - window.cold, now=start, priority=priority, policy=rule
-        )
+        priority, last, now = int(profile["priority"]), float(times[-1]), self.now.timestamp()
+        counts = waiting.distribution(times, times, prior)
+        hold = waiting.next_hold(counts, now - last, price(rule, priority, float(rule.memory)))
+        return irregular(profile["key"], last, hold, now=now, priority=priority, policy=rule)
 
     # -- where ----------------------------------------------------------------------------------------------------
 

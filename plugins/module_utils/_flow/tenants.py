@@ -104,3 +104,15 @@ def limits_in(tenant: Mapping[str, Any]) -> dict[str, float | None]:
 def entry_of(tenant: Mapping[str, Any], profile: Document, vm: int = -1) -> Entry:
     """A tenant's document as an entry of the planner's picture."""
     return Entry(str(tenant["key"]), profile, limits_in(tenant), int(tenant["priority"]), vm)
+
+
+def difference(tenant: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The limits that differ, before and after, in the shape of a tenant's document."""
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for part in ("cpu", "memory", "io"):
+        for key, value in made[part].items():
+            if key != "weight" and (tenant.get(part) or {}).get(key) != value:
+                before.setdefault(part, {})[key] = (tenant.get(part) or {}).get(key)
+                after.setdefault(part, {})[key] = value
+    return before, after

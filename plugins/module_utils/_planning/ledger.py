@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ else:
         pass
 
 _UNLIMITED = 1e9  # scaled capacity of what has no limit; a tenant needs some thousandths to some units
+_ROUNDING = np.float32(1e-5)  # what single precision leaves of an exact fit
 
 
 class Ledger:
@@ -67,6 +69,8 @@ class Ledger:
         self.groups = demand.groups
         self._z2 = np.float32(sigma * sigma)
         self._z = np.float32(sigma)
+        self._z_half = np.float32(sigma / math.sqrt(2.0))
+        self._columns = np.arange(resources)
         self._rho = np.float32(correlation)
         self.strategy = strategy
         self.limits = np.zeros(len(demand)) if limits is None else np.asarray(limits, dtype=np.float64)
@@ -86,14 +90,25 @@ class Ledger:
         self._inverse = inverse
         self._weights = np.zeros((vms, windows * resources), np.float32)
         self._norm = np.ones((vms, resources), np.float32)
+        # The window with the least room, as a place in a (windows, resources) table, and what is free in it: for means
+        # alone, and for means with their deviations, of which a root mean square is at least the sum over sqrt(2).
+        self._tight = np.zeros((vms, resources), np.int64)
+        self._tight_mean = np.zeros((vms, resources), np.float32)
+        self._tight_both = np.zeros((vms, resources), np.float32)
         for vm in range(vms):
             self._refresh(vm)
 
     def _refresh(self, vm: int) -> None:
         """Derive the residual's row from the sums."""
         self._head[vm] = self._room[vm][None, :] - self._sum[vm]
-        residual = (self._head[vm] - self._z * np.sqrt(self._var[vm])) * self._inverse[vm]
-        np.maximum(residual, 0.0, out=residual)
+        deviation = np.sqrt(self._var[vm])
+        free = self._head[vm] - self._z * deviation
+        tight = free.argmin(axis=0) * free.shape[1] + self._columns
+        self._tight[vm] = tight
+        self._tight_mean[vm] = np.maximum(free.take(tight), 0.0) + _ROUNDING
+        both = self._head[vm].take(tight) - self._z_half * deviation.take(tight)
+        self._tight_both[vm] = np.maximum(both, 0.0) + _ROUNDING
+        residual = np.maximum(free * self._inverse[vm], 0.0)
         self._weights[vm] = (residual * self._inverse[vm]).ravel()
         self._norm[vm] = (residual * residual).sum(axis=0)
 

@@ -34,7 +34,7 @@ else:
 
 _Q90 = 1.2815515655446004  # the .9 quantile of the standard normal distribution
 _SLACK = 1e-5  # what single precision leaves of an exact fit
-_OVERLOAD = 40.0  # a VM at the high watermark, one twentieth over its fill, weighs as much as two whole VMs
+OVERLOAD = 40.0  # a VM at the high watermark, one twentieth over its fill, weighs as much as two whole VMs
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def score(cell: Cell, vms: Sequence[int]) -> float:
     total = 0.0
     for vm in vms:
         if cell.packer.members[vm]:
-            total += 1.0 + _OVERLOAD * max(0.0, float(cell.packer.used_of(vm).max()) - cell.policy.packing.fill)
+            total += 1.0 + OVERLOAD * max(0.0, float(cell.packer.used_of(vm).max()) - cell.policy.packing.fill)
     return total
 
 

@@ -35,7 +35,7 @@ else:
     except ImportError:  # the plugin that needs it says so (libraries.require)
         pass
 
-_CHUNK = 32  # candidates checked exactly at a time, best score first
+_CHUNK = 8  # candidates checked exactly at first, best score first; eight times as many if none has room
 
 
 @dataclass(frozen=True)
@@ -51,29 +51,36 @@ class Miss:
 class Packer(Ledger):
     """The ledger with its questions: does a tenant fit, where best, and how far is it from fitting?"""
 
-    def _extra(self, tenant: int, vms: Ints) -> Floats:
-        """What the tenant adds to the variance of each of ``vms`` (len(vms) or 1, windows, resources)."""
+    def _needed(self, tenant: int, vms: Ints) -> Floats:
+        """The square of what must stay free above the means in each of ``vms`` (len(vms), windows, resources)."""
         deviation = self.sd[tenant]
-        extra: Floats = (deviation * deviation)[None]
+        needed: Floats = self._z2 * (self._var[vms] + deviation * deviation)
         of_group = self._group_sd.get(int(self.groups[tenant]))
-        if not of_group or self._rho == 0:
-            return extra
-        extra = np.repeat(extra, len(vms), axis=0)
-        for row, vm in enumerate(vms):
-            kin = of_group.get(int(vm))
-            if kin is not None:
-                extra[row] += 2 * self._rho * kin * deviation
-        return extra
+        if of_group and self._rho:
+            rows = np.full(len(self.members), -1, dtype=np.int64)
+            rows[vms] = np.arange(len(vms))
+            for vm, kin in of_group.items():
+                if rows[vm] >= 0:
+                    needed[rows[vm]] += 2 * self._z2 * self._rho * kin * deviation
+        return needed
 
     def fits(self, tenant: int, vms: Ints) -> Bools:
         """Whether the tenant has room in each of ``vms`` in every window and resource."""
-        slack = self._head[vms] - self.mean[tenant]
-        needed = self._z2 * (self._var[vms] + self._extra(tenant, vms))
+        mean = self.mean[tenant]
+        slack = self._head[vms] - mean
+        spare = (slack >= -1e-6) & (slack * slack >= self._needed(tenant, vms) - 1e-7)
         # A tenant that needs nothing of a resource cannot fail by it, however full the VM is.
-        spare = (slack >= -1e-6) & (slack * slack >= needed - 1e-7)
-        spare |= (self.mean[tenant] <= 0) & (self.sd[tenant] <= 0)
+        spare |= (mean <= 0) & (self.sd[tenant] <= 0)
         limit = self._limit_sum[vms] + self.limits[tenant] <= self.limit_room[vms] * (1 + 1e-9)
         return np.asarray(spare.all(axis=(1, 2)) & limit)
+
+    def _may_fit(self, tenant: int) -> Bools:
+        """VMs with room for the tenant's means and, roughly, deviations in their own tightest windows: no other can
+        have room (VMs,). It sifts out most of the full ones at a tenth of the price of ``fits``."""
+        mean = self.mean[tenant]
+        some = mean.take(self._tight) <= self._tight_mean
+        more = (mean + self._z_half * self.sd[tenant]).take(self._tight) <= self._tight_both
+        return np.asarray((some & more).all(axis=1))
 
     def residual(self, vm: int) -> Floats:
         """What is free of a VM as shares of its capacity, flat over windows and resources."""
@@ -110,22 +117,17 @@ class Packer(Ledger):
 
     def _first_with_room(self, tenant: int, score: Floats) -> int:
         """The VM with room and the highest finite score, -1 if there is none; exact checks in chunks, best first."""
-        count = len(score)
-        start = 0
-        while start < count:
-            size = min(_CHUNK if start == 0 else count, count - start)
-            if start == 0 and size < count:
-                best = np.argpartition(-score, size - 1)[:size]
-                best = best[np.argsort(-score[best], kind="stable")]
-            else:
-                best = np.argsort(-score, kind="stable")[start : start + size]
-            best = best[np.isfinite(score[best])]
-            if not len(best):
-                return -1
-            room = self.fits(tenant, best)
+        candidates = np.flatnonzero(self._may_fit(tenant) & np.isfinite(score))
+        score = score[candidates]
+        size = _CHUNK
+        while len(candidates):
+            best = np.argpartition(-score, size - 1) if size < len(score) else np.arange(len(score))
+            best, rest = best[:size], best[size:]
+            best = best[np.argsort(-score[best], kind="stable")]
+            room = self.fits(tenant, candidates[best])
             if room.any():
-                return int(best[int(np.argmax(room))])
-            start += size
+                return int(candidates[best[int(room.argmax())]])
+            candidates, score, size = candidates[rest], score[rest], size * 8
         return -1
 
     def used(self, sigma: float | None = None) -> Floats:
@@ -159,7 +161,7 @@ class Packer(Ledger):
         vms = np.flatnonzero(eligible)
         if not len(vms):
             return None
-        peak = self.mean[tenant] + self._z * np.sqrt(self._var[vms] + self._extra(tenant, vms))
+        peak = self.mean[tenant] + np.sqrt(self._needed(tenant, vms))
         lack = peak - self._head[vms]
         inverse = self._inverse[vms][:, None, :]
         relative = np.where(inverse > 0, lack * inverse, -np.inf)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# recommended -> applying -> applied | failed; recommended -> superseded | expired; applied -> rolled_back
+# recommended -> applying -> applied | failed; recommended -> superseded | expired
 STATES = ("recommended", "applying", "applied", "failed", "superseded", "expired")
 OPEN = ("recommended", "applying")
 KINDS = ("resize", "move", "consolidate", "shadow", "vm")
@@ -40,8 +40,9 @@ class Action:
     def document(self, number: int) -> dict[str, Any]:
         """The action as plans keep it."""
         fields = asdict(self)
+        judged = {"verdict": "", "realised": {}}
         fields["from"], fields["to"] = fields.pop("before"), fields.pop("after")
-        return {"id": f"a{number}", **fields, "limits": list(self.limits), "state": "proposed", "error": ""}
+        return {"id": f"a{number}", **fields, "limits": list(self.limits), "state": "proposed", "error": "", **judged}
 
 
 def digest(cell: str, actions: Sequence[Mapping[str, Any]]) -> str:

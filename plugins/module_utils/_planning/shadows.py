@@ -4,8 +4,8 @@
 """Shadows: which are worth holding, from when, until when, in which tier, within which cap.
 
 The newsvendor rule: holding is worth it while what a cold start costs (its seconds x priority x the chance that the
-request comes) exceeds what waiting costs (memory x seconds). Per workload the window around the predicted arrival is
-chosen that would have cost least on its last gaps.
+request comes) exceeds what waiting costs (memory x seconds). waiting.py says when that is so for requests that follow
+no schedule.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .policy import Shadow
+from .waiting import Hold
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,27 +29,6 @@ else:
         pass
 
 GIB = 1024.0**3
-GAPS = 400  # the newest gaps that a choice looks at
-_KEEP = (0.0, 60.0, 300.0, 600.0, 1200.0, 3600.0)
-
-
-@dataclass(frozen=True)
-class Window:
-    """Hold a shadow from ``start`` to ``end`` seconds after the last arrival (or around the expected one).
-
-    ``cold`` is the share of the gaps with a cold start, ``waste`` the mean seconds held per gap, ``cost`` their sum.
-    """
-
-    start: float
-    end: float
-    cold: float
-    waste: float
-    cost: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether anything is held at all."""
-        return self.end > self.start
 
 
 @dataclass(frozen=True)
@@ -77,59 +57,6 @@ def held_cost(memory: float) -> float:
     return memory / GIB
 
 
-def window_costs(
-    gaps: Floats, starts: Floats, ends: Floats, under: float, over: float
-) -> tuple[Floats, Floats, Floats]:
-    """Cold share, mean seconds held and mean cost of holding in [start, end] after each arrival, per candidate.
-
-    A gap shorter than ``start`` is a cold start that held nothing, one within is a hit that held gap - start, a longer
-    one a cold start that held end - start in vain.
-    """
-    gap, start, end = gaps[None, :], starts[:, None], ends[:, None]
-    cold = ((gap < start) | (gap > end)).mean(axis=1)
-    waste = np.clip(np.minimum(gap, end) - start, 0.0, None).mean(axis=1)
-    return cold, waste, cold * under + waste * over
-
-
-def candidates(gaps: Floats, ttl: float) -> tuple[Floats, Floats]:
-    """About thirty windows: keep-alives, ranges between quantiles of the gaps, and the modes of their histogram.
-
-    Every window is at most ``ttl`` long. The first one holds nothing.
-    """
-    starts, ends = [0.0], [-1.0]
-    for keep in _KEEP[1:]:
-        starts.append(0.0)
-        ends.append(min(keep, ttl))
-    low = np.quantile(gaps, [0.01, 0.05, 0.1, 0.25])
-    high = np.quantile(gaps, [0.5, 0.75, 0.9, 0.95, 0.99])
-    for first in low:
-        for last in high:
-            if last >= first:
-                slack = 1.0 + 0.05 * float(last - first)
-                begin = max(0.0, float(first) - slack)
-                starts.append(begin)
-                ends.append(min(float(last) + slack, begin + ttl))
-    logs = np.log(np.maximum(gaps, 1.0))
-    counts, edges = np.histogram(logs, bins=np.arange(logs.min(), logs.max() + 0.1, 0.05))
-    for index in np.argsort(-counts, kind="stable")[:2]:
-        begin = float(np.exp(edges[index] - 0.03))
-        starts.append(begin)
-        ends.append(min(float(np.exp(edges[index + 1] + 0.03)), begin + ttl))
-    return np.array(starts), np.array(ends)
-
-
-def choose_window(gaps: Sequence[float] | Floats, policy: Shadow, priority: int, memory: float) -> Window:
-    """The window that would have cost least on the last gaps (seconds); one that holds nothing without any gaps."""
-    last = np.asarray(gaps, dtype=float)[-GAPS:]
-    under, over = cold_cost(policy, priority), held_cost(memory)
-    if not len(last):
-        return Window(0.0, -1.0, 1.0, 0.0, under)
-    starts, ends = candidates(last, policy.ttl)
-    cold, waste, cost = window_costs(last, starts, ends, under, over)
-    best = int(np.argmin(cost))
-    return Window(float(starts[best]), float(ends[best]), float(cold[best]), float(waste[best]), float(cost[best]))
-
-
 def tier(wait: float, policy: Shadow) -> str:
     """The tier for an expected wait: none beyond the reach, else frozen with its memory reclaimed.
 
@@ -137,6 +64,29 @@ def tier(wait: float, policy: Shadow) -> str:
     disk is no faster to restore than a cold start, so there is no case for another tier.
     """
     return "frozen" if wait <= policy.ahead else "none"
+
+
+def price(policy: Shadow, priority: int, memory: float) -> float:
+    """What a cold start costs, in seconds of holding a shadow of ``memory`` bytes."""
+    return cold_cost(policy, priority) / held_cost(max(memory, 1.0))
+
+
+def irregular(
+    profile: str, last: float, hold: Hold | None, *, now: float, priority: int, policy: Shadow
+) -> Wish | None:
+    """A shadow for the request after the one at ``last`` (UTC seconds) that follows no schedule.
+
+    None unless ``hold`` is due within ``lead``. It is given up at the end of the span or of its time to live; the next
+    run judges anew whether it still pays.
+    """
+    if not policy.enabled or hold is None or last + hold.start - policy.lead > now:
+        return None
+    memory = float(policy.memory)
+    value = hold.chance * cold_cost(policy, priority) - held_cost(memory) * hold.held
+    begin, end = max(now, last + hold.start), min(last + hold.end, now + policy.ttl)
+    if value <= 0 or end <= begin:
+        return None
+    return Wish(profile, min(begin + hold.held, end), begin, end, "frozen", memory, value, hold.chance)
 
 
 def wish(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from array import array
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import InputError
 from ansible_collections.predictive.tenancy.plugins.module_utils._flow import reserve, vms
+from ansible_collections.predictive.tenancy.plugins.module_utils._model.types import ArrivalModel
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
-from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
+from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import RequestBatch, Store
 from ansible_collections.predictive.tenancy.tests.unit.plugins.module_utils._flow.planner_cell import (
     MIB,
     NOW,
@@ -297,3 +299,21 @@ def test_a_run_that_is_killed_between_two_writes_is_finished_by_the_next(
     check_cell(store)
     assert not admit(store, requests=requests)["changed"]
     assert reserve.homeless(store.find("tenants"), vms.read(store, "north"), NOW + timedelta(hours=1)) == []
+
+
+def test_requests_without_a_schedule_get_a_shadow_while_it_pays(store: Store) -> None:
+    learned(store, "api", flat(0.1))
+    document = store.get("profiles", "api")
+    assert document is not None
+    model = ArrivalModel("aperiodic", rate=1 / 300, events=60)
+    store.update("profiles", {**document, "arrival": model.document()})
+    last = NOW.timestamp() - 30
+    times = array("d", [last - 300.0 * number for number in reversed(range(60))])
+    store.append_requests([RequestBatch("api", times)])
+    dear = {"shadow": {"memory": "512MiB", "cap": 0.9}}
+    waits = admit(store, vms=[vm("a")], policy=dear)["shadow_results"]
+    assert [(one["profile"], one["vm"], one["changed"]) for one in waits] == [("api", "a", True)]
+    assert waits[0]["chance"] > 0.5
+    assert admit(store, policy=dear)["changed"] is False
+    late = NOW + timedelta(hours=5)
+    assert admit(store, late, policy=dear)["shadow_results"] == [], "it did not come: nothing pays any more"

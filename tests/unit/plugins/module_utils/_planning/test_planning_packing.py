@@ -66,6 +66,27 @@ def test_what_fits_is_what_the_definition_says(seed: int, rho: float, sigma: flo
 
 
 @settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["pack", "spread"]), st.floats(0, 1))
+def test_the_choice_is_the_best_score_of_all_that_fit(seed: int, strategy: str, rho: float) -> None:
+    """However full the VMs are: what is sifted out before the exact check could never have had room."""
+    rng = np.random.default_rng(seed)
+    vms = 70
+    demand = random_demand(rng, 90)
+    capacity = np.tile([1.0, GIB, 60e6, np.inf], (vms, 1)) * rng.uniform(0.5, 3.0, (vms, 1))
+    packer = Packer(demand, capacity, correlation=rho, strategy=strategy)
+    packer.fill_in(np.where(np.arange(90) < 80, rng.integers(0, vms, 90), -1))
+    for tenant in range(80, 90):
+        eligible = rng.uniform(size=vms) < 0.9
+        score = packer.scores(tenant)
+        good = eligible & packer.fits(tenant, np.arange(vms))
+        chosen = packer.choose(tenant, eligible)
+        assert (chosen >= 0) == bool(good.any())
+        if chosen >= 0:
+            assert good[chosen]
+            assert score[chosen] == score[good].max()
+
+
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.lists(st.tuples(st.integers(0, 9), st.integers(-1, 2)), max_size=40))
 def test_any_sequence_of_moves_ends_in_the_same_state_as_filling_in_its_end(
     seed: int, moves: list[tuple[int, int]]
