@@ -9,8 +9,8 @@ short_description: Capacity VMs, KVM hosts and tenants from the store
 version_added: 0.1.0
 description:
   - Lists what the store knows, so that a playbook, a schedule or AWX reaches exactly the VMs that are planned.
-  - VMs come into the group C(capacity_vms) with the variables C(tenancy_vm), as M(predictive.tenancy.tenant_admit) takes
-    it in its option O(predictive.tenancy.tenant_admit#module:vms), and C(tenancy_cell).
+  - VMs come into the group C(capacity_vms) with the variables C(tenancy_cell) and C(tenancy_vm), as
+    M(predictive.tenancy.tenant_admit) takes it in its option O(predictive.tenancy.tenant_admit#module:vms).
   - KVM hosts come into C(kvm_hosts) with C(tenancy_host.vms), the VMs that run on them.
   - Further groups are C(cell_NAME), C(zone_NAME), C(state_NAME) and, for the VMs of a KVM host, C(on_NAME).
   - The store holds no addresses; set them with O(compose) from a label, or let names be resolved.
