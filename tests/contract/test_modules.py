@@ -51,6 +51,7 @@ STEPS = {
         Step("tenant_rebalance", "apply"),
         Step("workload_profile_info", "info", quiet=True),
         Step("tenancy_report", "report"),
+        Step("tenancy_metrics", "metrics"),
         Step("workload_profile", "absent"),
     )
 }
@@ -92,6 +93,7 @@ def arguments(label: str, state: Path) -> dict[str, Any]:
         "apply": {**plan, "mode": "apply"},
         "info": common,
         "report": {**dated, "dest": f"{state}/report.html"},
+        "metrics": {**dated, "dest": f"{state}/tenancy.prom"},
         "absent": {**dated, "profiles": [{"name": "unused"}], "state": "absent"},
     }
     return given[label]

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
+
 from playbooks import run_role
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -126,6 +127,7 @@ def test_a_run_leaves_a_log_a_status_and_metrics(schedule: Schedule) -> None:
     assert json.loads(schedule.logs()[-1].removeprefix(wanted)) == {
         "tenancy_cell": "north",
         "reconcile_mode": "recommend",
+        "reconcile_metrics": f"{schedule.home}/metrics/tenancy_north.prom",
     }
     status = schedule.status()
     assert (status["outcome"], status["status"], status["failures"], status["running_by"]) == ("succeeded", 0, 0, "")
@@ -243,9 +245,7 @@ def test_only_the_newest_logs_stay(schedule: Schedule) -> None:
 
 def test_the_cron_file_names_the_command(installed: Schedule) -> None:
     (line,) = [
-        line
-        for line in (installed.home / "cron" / UNIT).read_text(encoding="utf-8").splitlines()
-        if "tick" in line
+        line for line in (installed.home / "cron" / UNIT).read_text(encoding="utf-8").splitlines() if "tick" in line
     ]
     assert line.startswith(f"*/5 * * * * {getpass.getuser()} {installed.home}/bin/{UNIT} tick --jitter 0")
 
@@ -272,7 +272,9 @@ def test_systemd_takes_the_units_and_they_go_again(tmp_path: Path) -> None:
     assert done.failed == 0, done.text
     assert (tmp_path / "system" / "timers.target.wants" / f"{UNIT}.timer").is_symlink()
     names = [f"{units}/{UNIT}.{kind}" for kind in ("service", "timer")]
-    verify = subprocess.run([*through, "systemd-analyze", "verify", *names], capture_output=True, text=True, check=False)
+    verify = subprocess.run(
+        [*through, "systemd-analyze", "verify", *names], capture_output=True, text=True, check=False
+    )
     assert (verify.returncode, [line for line in verify.stderr.splitlines() if UNIT in line]) == (0, [])
     again = run_role("reconcile_schedule", tmp_path / "play", changed, **play)
     assert (again.failed, again.changed) == (0, 0), again.text

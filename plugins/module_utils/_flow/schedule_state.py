@@ -18,7 +18,17 @@ from .files import replace_file
 
 _FILE = "state.json"
 _LOG = re.compile(r"run-[0-9TZ]+(-[0-9]+)?\.log")
-OUTCOMES = ("succeeded", "failed", "time limit", "lease lost", "stopped", "no store", "paused", "backing off", "overlap")
+OUTCOMES = (
+    "succeeded",
+    "failed",
+    "time limit",
+    "lease lost",
+    "stopped",
+    "no store",
+    "paused",
+    "backing off",
+    "overlap",
+)
 
 
 @dataclass

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One tick of a cell's schedule: whether a run may start, the run under a lease and a time limit, what is kept of it.
 
-The lease in the store keeps runs of one cell apart, on however many controllers; it is renewed while the run lasts, so a
-controller that dies gives it up within ``lease`` seconds. A pause is a lease too: it holds everywhere, and may end by
+The lease in the store keeps runs of one cell apart, on however many controllers; it is renewed while the run lasts, so
+a controller that dies gives it up within ``lease`` seconds. A pause is a lease too: it holds everywhere, and may end by
 itself.
 """
 
@@ -91,7 +91,9 @@ class Scheduler:
                 store.release(settings.pause_lease, held["owner"])
             if not store.acquire(settings.pause_lease, self.owner, seconds, now):
                 raise StoreError("somebody else paused it at the same moment", item=settings.cell, hint="run again")
-        until = "until it is resumed" if seconds >= FOREVER else f"until {format_time(now + timedelta(seconds=seconds))}"
+        until = (
+            "until it is resumed" if seconds >= FOREVER else f"until {format_time(now + timedelta(seconds=seconds))}"
+        )
         self.tell(f"{settings.cell}: paused {until}")
 
     def resume(self) -> None:

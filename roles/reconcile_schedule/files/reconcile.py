@@ -1,8 +1,8 @@
 # Copyright (c) 2026, predictive.tenancy contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command of a cell's schedule: tick (what the timer runs), pause, resume, status. SETTINGS is the file that the role
-writes; the collection is found through PYTHONPATH."""
+"""The command of a cell's schedule: tick (what the timer runs), pause, resume, status. SETTINGS is the file that the
+role writes; the collection is found through PYTHONPATH."""
 
 from __future__ import annotations
 
