@@ -19,7 +19,8 @@ PSI = "some avg10=1.50 avg60=0.80 avg300=0.20 total={total}\nfull avg10=0.00 avg
 def cgroup_files(seconds: float, **changes: str) -> dict[str, str]:
     """The files of a slice that has used ``seconds`` of CPU time, a tenth of it again lost to throttling."""
     usec = round(seconds * 1e6)
-    stat = f"usage_usec {usec}\nuser_usec {usec}\nsystem_usec 0\nnr_periods 100\nnr_throttled 10\n"
+    stat = f"usage_usec {usec}\nuser_usec {usec}\nsystem_usec 0\n"
+    stat += f"nr_periods {usec // 100_000}\nnr_throttled {usec // 1_000_000}\n"
     files = {
         "cgroup.events": "populated 1\nfrozen 0\n",
         "cgroup.freeze": "0\n",
@@ -31,7 +32,8 @@ def cgroup_files(seconds: float, **changes: str) -> dict[str, str]:
         "memory.high": f"{120 * MIB}\n",
         "memory.max": f"{128 * MIB}\n",
         "memory.events": "low 0\nhigh 7\nmax 3\noom 1\noom_kill 1\noom_group_kill 0\n",
-        "io.stat": "254:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n254:16 rbytes=4096 wbytes=0 rios=1 wios=0\n",
+        "io.stat": "254:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n"
+        "254:16 rbytes=4096 wbytes=0 rios=1 wios=0\n",
         "io.max": "254:0 rbps=20000000 wbps=max riops=max wiops=max\n",
         "pids.current": "21\n",
         **{f"{name}.pressure": PSI.format(total=usec // 20, half=usec // 40) for name in ("cpu", "memory", "io")},

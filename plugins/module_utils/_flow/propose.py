@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from .._core.errors import InputError
 from .._planning import moves
 from .._planning.demand import MEMORY, RESOURCES
 from .._planning.guard import Guard, Past
@@ -56,20 +57,33 @@ def propose(
     mode: str,
     measured: Mapping[str, Sequence[Mapping[str, Any]]],
     more: Sequence[Action] = (),
+    only: Collection[str] = (),
 ) -> Document:
-    """Propose a plan for the cell; ``more`` actions are part of it. It reads the store and changes nothing."""
+    """Propose a plan for the cell; ``more`` actions are part of it. It reads the store and changes nothing.
+
+    ``only``: correct nothing but these VMs (a cell is not consolidated then). Raises InputError for one that is not in
+    the cell.
+    """
+    unknown = sorted(set(only) - set(vms))
+    if unknown:
+        raise InputError("there is no such VM in this cell", item=", ".join(unknown), hint="use its inventory name")
     pict = picture(store, vms, {}, [], policy, now)
     history = Measured(store, pict, policy, now)
     seen = observed(pict, history, tenants, measured, policy, now)
     before = float(moves.score(pict.cell, range(len(pict.keys))))
     proposal = Proposal(pict)
-    settled = {name for name, one in tenants.items() if one["state"] != "absent" and not one.get("moving_to")}
+    settled = {
+        name
+        for name, one in tenants.items()
+        if one["state"] != "absent" and not one.get("moving_to") and (not only or one.get("vm") in only)
+    }
     targets = _resizes(proposal, seen, tenants, settled, policy)
     _grow(pict, targets, policy)
     guard = _guard(pict, tenants, policy, now)
     shares = vm_checks(pict, history.checks)
-    steps, stuck = moves.relieve(pict.cell, guard, shares)
-    steps += moves.consolidate(pict.cell, guard)
+    steps, stuck = moves.relieve(pict.cell, guard, shares, {pict.index[key] for key in only} or None)
+    if not only:
+        steps += moves.consolidate(pict.cell, guard)
     for step in steps:
         _moves(proposal, step)
     _new_vms(proposal, stuck)
@@ -83,7 +97,7 @@ def propose(
         policy=policy_document(policy),
         score={"before": round(before, 4), "after": round(after, 4)},
         limits=dict(sorted(proposal.limits.items())),
-        notes=proposal.notes,
+        notes=[*proposal.notes, *([f"only for {', '.join(sorted(only))}"] if only else [])],
     )
 
 

@@ -210,19 +210,21 @@ def _trust(out: Exporter, pattern: Mapping[str, Any], **labels: str) -> None:
             error / level if error is not None and level > 0 else None,
         ),
         "confidence_ratio": ("How far the forecast may be trusted, 0 to 1.", pattern.get("confidence")),
-        "history_days": ("Days of history behind it.", pattern.get("days")),
+        "history_seconds": ("How long a history it stands on.", 86400.0 * float(pattern.get("days") or 0.0)),
     }
     for name, (text, value) in told.items():
         out.gauge(f"tenancy_profile_{name}", text, value, **labels)
 
 
-def _forecast(out: Exporter, profile: str, metric: str, pattern: Mapping[str, Any], values: Any, now: datetime) -> None:
+def _forecast(
+    out: Exporter, metric: str, pattern: Mapping[str, Any], values: Any, now: datetime, told: Mapping[str, str]
+) -> None:
     slot = int(slots_from(pattern, now, 1)[0])
     levels = np.asarray(pattern["quantiles"], dtype=float)
     text = "What one tenant of it is expected to use now, by quantile."
     for quantile in QUANTILES:
         value = float(values[int(np.argmin(np.abs(levels - quantile))), slot])
-        labels = {**told, "quantile": f"{quantile:g}"}
+        labels = {**told, "level": f"{quantile:g}"}
         if metric not in ("cpu", RESOURCES[MEMORY]):
             labels["direction"] = metric.removeprefix("io_")
         out.gauge(f"tenancy_profile_forecast_{UNITS[metric]}", text, max(0.0, value), **labels)
