@@ -58,6 +58,15 @@ options:
         and the present use to what the store knows.
     type: dict
     default: {}
+  only:
+    description:
+      - Correct only these VMs; the cell is not consolidated and no shadows are proposed. For a correction between
+        scheduled runs, when an alert names a VM.
+      - Such a plan supersedes no other that waits for review.
+      - Tenants that leave one of them may go to any VM of the cell. With O(mode=apply) it has no effect.
+    type: list
+    elements: str
+    default: []
 requirements:
   - numpy >= 1.24
 seealso:
@@ -369,6 +378,7 @@ ARGUMENTS: dict[str, Any] = {
     "plan": {"type": "str"},
     "results": {"type": "list", "elements": "dict", "default": []},
     "measured": {"type": "dict", "default": {}},
+    "only": {"type": "list", "elements": "str", "default": []},
     "policy": option_spec(),
     "now": {"type": "str"},
 }

@@ -53,6 +53,7 @@ STEPS = {
         Step("workload_profile_info", "info", quiet=True),
         Step("tenancy_report", "report"),
         Step("store_backup", "backup"),
+        Step("tenancy_metrics", "metrics"),
         Step("workload_profile", "absent"),
     )
 }
@@ -95,6 +96,7 @@ def arguments(label: str, state: Path) -> dict[str, Any]:
         "info": common,
         "report": {**dated, "dest": f"{state}/report.html"},
         "backup": {**dated, "path": f"{state}/store.backup"},
+        "metrics": {**dated, "dest": f"{state}/tenancy.prom"},
         "absent": {**dated, "profiles": [{"name": "unused"}], "state": "absent"},
     }
     return given[label]

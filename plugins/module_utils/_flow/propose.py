@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from .._core.errors import InputError
 from .._planning import moves
 from .._planning.demand import MEMORY, RESOURCES
 from .._planning.guard import Guard, Past
@@ -61,12 +62,17 @@ def propose(
     more: Sequence[Action] = (),
     undo: Sequence[Action] = (),
     trusted: Mapping[str, float] | None = None,
+    only: Collection[str] = (),
 ) -> Document:
     """Propose a plan for the cell. It reads the store and changes nothing.
 
     ``more`` actions are part of it, ``undo`` those that take something back, which comes first; ``trusted`` says how
-    far each rule is trusted, 1 where it does not.
+    far each rule is trusted, 1 where it does not. ``only``: correct nothing but these VMs (a cell is not consolidated
+    then). Raises InputError for one that is not in the cell.
     """
+    unknown = sorted(set(only) - set(vms))
+    if unknown:
+        raise InputError("there is no such VM in this cell", item=", ".join(unknown), hint="use its inventory name")
     told, policy = policy_document(policy), cautious(policy, trusted or dict.fromkeys(RULES, 1.0))
     pict = picture(store, vms, {}, [], policy, now)
     history = Measured(store, pict, policy, now)
@@ -75,15 +81,20 @@ def propose(
     proposal = Proposal(pict)
     proposal.actions, proposal.notes = take_back(pict, undo)
     proposal.notes += [f"the rule {rule} is trusted {share:g}" for rule, share in (trusted or {}).items() if share < 1]
-    settled = {name for name, one in tenants.items() if one["state"] != "absent" and not one.get("moving_to")}
+    settled = {
+        name
+        for name, one in tenants.items()
+        if one["state"] != "absent" and not one.get("moving_to") and (not only or one.get("vm") in only)
+    }
     settled -= {action.tenant for action in undo}
     targets = _resizes(proposal, seen, history, tenants, settled, policy)
     _grow(pict, targets, policy)
     guard = _guard(pict, tenants, policy, now)
     guard.moved |= {row for row, entry in enumerate(pict.entries) if entry.name in {one.tenant for one in undo}}
     shares = vm_checks(pict, history.checks)
-    steps, stuck = moves.relieve(pict.cell, guard, shares)
-    steps += moves.consolidate(pict.cell, guard)
+    steps, stuck = moves.relieve(pict.cell, guard, shares, {pict.index[key] for key in only} or None)
+    if not only:
+        steps += moves.consolidate(pict.cell, guard)
     for step in steps:
         _moves(proposal, step)
     _new_vms(proposal, stuck)
@@ -97,7 +108,7 @@ def propose(
         policy=told,
         score={"before": round(before, 4), "after": round(after, 4)},
         limits=dict(sorted(proposal.limits.items())),
-        notes=proposal.notes,
+        notes=[*proposal.notes, *([f"only for {', '.join(sorted(only))}"] if only else [])],
     )
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -87,7 +87,7 @@ def rebalance(store: Store, options: Mapping[str, Any], now: datetime, *, dry: b
     if options["mode"] == "apply":
         plan = _apply(run, options["plan"], options["results"] or [])
     else:
-        plan = _recommend(run, options["mode"], options["measured"] or {})
+        plan = _recommend(run, options["mode"], options["measured"] or {}, options.get("only") or ())
     return _answer(run, plan, vm_changes)
 
 
@@ -105,8 +105,13 @@ def _expire(run: Run) -> None:
             run.save({**plan, "state": "expired"})
 
 
-def _recommend(run: Run, mode: str, measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> Document | None:
-    """The plan that is being applied, else a proposal, stored unless only observing; None if nothing is worth doing."""
+def _recommend(
+    run: Run, mode: str, measured: Mapping[str, Sequence[Mapping[str, Any]]], only: Collection[str]
+) -> Document | None:
+    """The plan that is being applied, else a proposal, stored unless only observing; None if nothing is worth doing.
+
+    A proposal for ``only`` some VMs supersedes no other: the plan of the whole cell may be under review.
+    """
     if mode != "observe":
         _verify(run)
     applying = [plan for plan in run.plans.values() if plan["state"] == "applying"]
@@ -114,8 +119,9 @@ def _recommend(run: Run, mode: str, measured: Mapping[str, Sequence[Mapping[str,
         return min(applying, key=lambda plan: (plan["created_at"], plan["key"]))
     proposal = propose(
         run.store, run.cell, run.vms, run.tenants, run.policy, run.now, mode=mode, measured=measured,
-        more=wanted(run.shadows(dry=True), run.profiles()),
-        undo=rollbacks(run.plans.values(), run.tenants, run.policy, run.now), trusted=run.trust(),
+        more=() if only else wanted(run.shadows(dry=True), run.profiles()),
+        undo=() if only else rollbacks(run.plans.values(), run.tenants, run.policy, run.now),
+        trusted=run.trust(), only=only,
     )  # fmt: skip
     if mode == "observe":
         return _dated(run, proposal) if proposal["actions"] else None
@@ -123,7 +129,7 @@ def _recommend(run: Run, mode: str, measured: Mapping[str, Sequence[Mapping[str,
     open_plans = [plan for plan in run.plans.values() if plan["state"] == "recommended"]
     same = [plan for plan in open_plans if plan["digest"] == proposal["digest"] and proposal["actions"]]
     for plan in open_plans:
-        if plan not in same:
+        if plan not in same and not only:
             run.save({**plan, "state": "superseded"})
     if same or not proposal["actions"]:
         return same[0] if same else None

@@ -10,7 +10,7 @@ score of the VMs it touches by the policy's least gain, and undone otherwise.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -110,14 +110,18 @@ def hot(cell: Cell, checks: Floats | None) -> list[tuple[int, str, float]]:
     return sorted(found, key=lambda item: (-item[2], item[0]))
 
 
-def relieve(cell: Cell, guard: Guard, checks: Floats | None = None) -> tuple[list[Step], list[tuple[int, str]]]:
-    """Moves out of VMs that are too full. Also returns the VMs that could not be relieved, with the reason: they are
-    what a new VM is asked for."""
+def relieve(
+    cell: Cell, guard: Guard, checks: Floats | None = None, only: Collection[int] | None = None
+) -> tuple[list[Step], list[tuple[int, str]]]:
+    """Moves out of VMs that are too full, or out of those of them that are in ``only``. Also returns the VMs that could
+    not be relieved, with the reason: they are what a new VM is asked for."""
     steps: list[Step] = []
     stuck: list[tuple[int, str]] = []
     found = hot(cell, checks)
     avoid = {vm for vm, _why, _peak in found}
     for vm, why, peak in found:
+        if only is not None and vm not in only:
+            continue
         moves, relieved = _unload(cell, guard, vm, avoid)
         step = _judge(cell, guard, "relieve", vm, moves, why, peak)
         if step is not None:

@@ -14,7 +14,17 @@ import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._flow.report_plans import plans
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
-from planner_cell import NOW, Machines, admit, balance, check_cell, flat, learned, used, vm
+from ansible_collections.predictive.tenancy.tests.unit.plugins.module_utils._flow.planner_cell import (
+    NOW,
+    Machines,
+    admit,
+    balance,
+    check_cell,
+    flat,
+    learned,
+    used,
+    vm,
+)
 
 EASY = {"move": {"per_run": 1, "per_hour": 1, "per_day": 1, "inflow": 9}, "consolidation": {"headroom": False}}
 QUIET = {**EASY, "resize": {"enabled": False}}
