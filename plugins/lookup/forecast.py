@@ -132,8 +132,8 @@ RETURN = r"""
 _raw:
   description:
     - One mapping per profile. A metric without history is null.
-    - For O(series) one mapping per series, which holds what is under RV(_raw.cpu) here, and C(name).
-    - For O(requests) one mapping with RV(_raw.requests).
+    - For O(series) one mapping per series, which holds what is under RV(_raw[].cpu) here, and C(name).
+    - For O(requests) one mapping with RV(_raw[].requests).
   type: list
   elements: dict
   contains:
@@ -239,7 +239,7 @@ _raw:
               returned: always
               sample: "2026-01-31T09:05:20Z"
     cpu:
-      description: The forecast of CPU in cores. RV(_raw.memory), RV(_raw.io_read) and RV(_raw.io_write) look the same.
+      description: The forecast of CPU in cores. RV(_raw[].memory), RV(_raw[].io_read) and RV(_raw[].io_write) look the same.
       type: dict
       returned: for a profile
       contains:

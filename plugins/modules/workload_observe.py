@@ -191,7 +191,7 @@ options:
     description:
       - A time. All times of this run's input are moved by the same whole number of hours, so that the newest record
         lies in the hour after it, and records after it are left out. This is for trying old traces as if they were
-        measured today: schedules keep their minute, and the history ends now.
+        measured today. Schedules keep their minute, and the history ends now.
     type: str
   create_profiles:
     description: Whether an unknown workload gets a profile. If not, its records are refused.
