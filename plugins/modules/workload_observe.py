@@ -418,6 +418,8 @@ def sources(params: dict[str, Any], now: datetime) -> list[Source]:
 def run(module: AnsibleModule) -> None:
     """Take the sources in and report."""
     params = module.params
+    for options in params["prometheus"]:
+        module.no_log_values.update(prometheus_source.secrets(options))
     wanted = settings(params, present_time(params["now"]), module.check_mode)
     with open_store(store_uri(params["store"]), read_only=module.check_mode) as store:
         observation = Observation(store, wanted)

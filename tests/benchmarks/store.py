@@ -46,7 +46,7 @@ SET = "bitbrains_faststorage"
 ALWAYS = (datetime(1970, 1, 1, tzinfo=timezone.utc), datetime(2200, 1, 1, tzinfo=timezone.utc))
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
 GIB = 1024**3
-TURNS = 3
+TURNS = 5
 BATCH = 400  # buckets in one write, as the store does it
 LISTING = """
 import json, sys, time
@@ -419,7 +419,7 @@ def main() -> int:
     quick = options.quick
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        batches = history(found, 20 if quick else 60, 14)
+        batches = history(found, 20 if quick else 100, 14)
         work = {"rows": 50_000, "documents": 2000 if quick else 10_000, "reads": 2000, "claims": 300}
         stores = {}
         shares: dict[str, dict[str, float]] = {}

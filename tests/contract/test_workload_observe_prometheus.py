@@ -168,8 +168,16 @@ def test_what_goes_wrong_is_told_without_the_password(
     assert errors[1] == "", "the good query is done"
     assert all("HTTP 401" in errors[place] for place in (2, 3, 5))
     assert "cannot be reached" in errors[4]
-    assert secret not in json.dumps({**done, "invocation": {**done["invocation"]["module_args"], "prometheus": []}})
+    assert secret not in json.dumps(done), "the invocation is shown too, with -vvv and by AWX"
     assert len(read(arguments, "shop").times) > 200
+
+
+@pytest.mark.parametrize("url", ["http://u:s3cr3t@[bad", "http://u:s3cr3t@host:port", "ftp://u:s3cr3t@host", "s3cr3t"])
+def test_a_url_that_cannot_be_used(tmp_path: Path, arguments: dict[str, Any], url: str) -> None:
+    wanted = {**arguments, "prometheus": [{"url": url, "queries": [CPU]}]}
+    done = run_module("workload_observe", wanted, tmp_path)
+    assert done["msg"].startswith("the url of a prometheus source: it cannot be used")
+    assert "s3cr3t" not in json.dumps(done)
 
 
 def test_a_password_in_the_url_works(tmp_path: Path, arguments: dict[str, Any], prometheus: Prometheus) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit, urlunsplit
 
 from ansible.module_utils.urls import open_url
 
@@ -22,12 +22,33 @@ from .._metrics.prometheus import Fetch, Range, Series, shown
 from .history_reader import Record
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # urllib tells more, but with the password in it
+        pass
+    raise InputError(
+        "it cannot be used", item="the url of a prometheus source", hint="write it like https://prometheus.example.org"
+    )
+
+
+def secrets(options: Mapping[str, Any]) -> set[str]:
+    """What of a source's URL must not be shown: the password in it, or all of it where it cannot be read."""
+    try:
+        password = _split(options["url"]).password
+    except InputError:
+        return {options["url"]}
+    return {password, unquote(password)} if password else set()
+
+
 def fetcher(options: Mapping[str, Any]) -> Fetch:
     """A function that asks with the credentials and TLS options of a source; they are in no message."""
     headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
     if options.get("token"):
         headers["Authorization"] = f"Bearer {options['token']}"
-    given = urlsplit(options["url"])
+    given = _split(options["url"])
     user = options.get("username") or (unquote(given.username) if given.username else None)
     password = options.get("password") or (unquote(given.password) if given.password else None)
 
@@ -57,6 +78,7 @@ def fetcher(options: Mapping[str, Any]) -> Fetch:
 
 def sources(options: Mapping[str, Any], number: int, now: datetime) -> list[tuple[str, Callable[[], Iterator[Record]]]]:
     """``(name, records)`` of each query of one Prometheus. Raises InputError."""
+    fetch = fetcher(options)
     step = parse_duration(options["step"])
     end = parse_time(options["end"]) if options["end"] else now
     start = _start(options["start"], end)
@@ -72,7 +94,7 @@ def sources(options: Mapping[str, Any], number: int, now: datetime) -> list[tupl
         wanted = partial(
             Range, options["url"], query["query"], start.timestamp(), end.timestamp(), step, bool(query["counter"])
         )
-        found.append((f"{name} {shown(options['url'])}", partial(_records, wanted, query, name, fetcher(options))))
+        found.append((f"{name} {shown(options['url'])}", partial(_records, wanted, query, name, fetch)))
     return found
 
 

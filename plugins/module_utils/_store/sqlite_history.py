@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Hashable, Iterator, Sequence
 
 from .history import Bucket, BucketKey, History
@@ -12,6 +13,25 @@ from .sqlite_connection import Connection, sql
 
 # id = series << 22 | day << 5 | part: days until the year 2328, parts 0-24.
 _DAY, _SERIES = 5, 22
+
+
+def _day(number: Hashable) -> int:
+    return int(str(number)) >> _DAY & (1 << _SERIES - _DAY) - 1
+
+
+def _put(opened: sqlite3.Connection, table: str, bucket: Bucket) -> int:
+    """Write a bucket if its version is the stored one; how many rows were written."""
+    insert = sql("INSERT INTO {t} VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", table)
+    row = (bucket.id, _day(bucket.id), bucket.level, bucket.version + 1, bucket.data)
+    if not bucket.version:
+        return opened.execute(insert, row).rowcount
+    if bucket.level:
+        update = sql("UPDATE {t} SET level = ?, version = version + 1, data = ? WHERE id = ? AND version = ?", table)
+        return opened.execute(update, (bucket.level, bucket.data, bucket.id, bucket.version)).rowcount
+    # What was downsampled is much smaller. An update would leave its page half empty for ever; a page from which a row
+    # is deleted is merged with the next ones.
+    removed = opened.execute(sql("DELETE FROM {t} WHERE id = ? AND version = ?", table), (bucket.id, bucket.version))
+    return opened.execute(insert, row).rowcount if removed.rowcount else 0
 
 
 def _number(series: int, day: int, part: int = 0) -> int:
@@ -45,20 +65,8 @@ class SQLiteHistory(History):
         return {row[0]: Bucket(row[0], row[1], row[2]) for row in rows}
 
     def _save(self, table: str, buckets: Sequence[Bucket]) -> set[Hashable]:
-        lost: set[Hashable] = set()
-        insert = sql("INSERT INTO {t} VALUES (?, ?, ?, 1, ?) ON CONFLICT DO NOTHING", table)
-        update = sql("UPDATE {t} SET level = ?, version = version + 1, data = ? WHERE id = ? AND version = ?", table)
         with self.connection.transaction() as opened:
-            for bucket in buckets:
-                if bucket.version:
-                    values = (bucket.level, bucket.data, bucket.id, bucket.version)
-                    done = opened.execute(update, values).rowcount
-                else:
-                    day = int(str(bucket.id)) >> _DAY & (1 << _SERIES - _DAY) - 1
-                    done = opened.execute(insert, (bucket.id, day, bucket.level, bucket.data)).rowcount
-                if not done:
-                    lost.add(bucket.id)
-        return lost
+            return {bucket.id for bucket in buckets if not _put(opened, table, bucket)}
 
     def _scan(
         self, table: str, profiles: Sequence[str], first: int, last: int, tenant: str | None
@@ -69,8 +77,7 @@ class SQLiteHistory(History):
         first, last = max(first, 0), min(last, (1 << _SERIES - _DAY) - 1)
         for number, profile, name in series:
             for row in self.connection.read(select, (_number(number, first), _number(number, last + 1) - 1)):
-                day = row[0] >> _DAY & (1 << _SERIES - _DAY) - 1
-                yield BucketKey(profile, name, day, row[0] & (1 << _DAY) - 1), row[1]
+                yield BucketKey(profile, name, _day(row[0]), row[0] & (1 << _DAY) - 1), row[1]
 
     def _aged(self, table: str, level: int, before: int, limit: int) -> list[Bucket]:
         select = sql("SELECT id, version, data FROM {t} WHERE level = ? AND day < ? ORDER BY day LIMIT ?", table)

@@ -99,7 +99,7 @@ def _common(value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
         return _unusual()
     if kind is dict:
-        if not {str}.issuperset(map(type, value)) or not all(map(_is_name, value)):
+        if value and not _are_names(value):
             _unusual()
         return {name: _common(item, depth + 1) for name, item in value.items()}
     return [_common(item, depth + 1) for item in value] if kind is list else _unusual()
@@ -110,8 +110,11 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _is_name(name: str) -> bool:
-    return name != "" and name.isascii() and "\0" not in name
+def _are_names(names: dict[Any, Any]) -> bool:
+    if set(map(type, names)) != {str} or "" in names:
+        return False
+    text = "".join(names)
+    return text.isascii() and "\0" not in text
 
 
 def _unusual() -> Any:
