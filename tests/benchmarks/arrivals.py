@@ -98,14 +98,13 @@ def foretold(times: np.ndarray, zone: str, part: float = 0.75) -> float:
     cut = int(part * len(times))
     seen, later = times[:cut], times[cut : cut + _AHEAD]
     model = judged([seen], [zone])[0]
-    coming = np.array([item[0] for item in arrivals.next_arrivals(model, seen[-1] + 1, later[-1] + 1)])
+    if model.burst > 1.5:
+        later = times[1:][np.diff(times) > 60.0]
+        later = later[later > seen[-1]][:_AHEAD]
+    coming = np.array([item[0] for item in arrivals.next_arrivals(model, seen[-1] + 1, later[-1] + 2)])
     if not len(coming):
         return 0.0
-    gaps = np.diff(times)
-    if model.burst > 1.5:
-        later = times[1:][gaps > 60.0]
-        later = later[later > seen[-1]][:_AHEAD]
-        coming, gaps = coming[coming <= later[-1] + 60], np.diff(later)
+    gaps = np.diff(later)
     reach = min(0.25 * float(np.median(gaps)), 0.02 * DAY)
     met = (np.abs(later[:, None] - coming[None, :]).min(axis=1) <= reach).sum()
     real = (np.abs(coming[:, None] - later[None, :]).min(axis=1) <= reach).sum()
