@@ -1,14 +1,17 @@
 # Copyright (c) 2026, predictive.tenancy contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the benchmarks share: arguments, reading traces, bars, the report."""
+"""What the benchmarks share: arguments, reading traces, bars, the report for people and as JSON."""
 
 from __future__ import annotations
 
 import argparse
+import base64
 import csv
 import gzip
+import html
 import importlib
+import io
 import json
 import os
 import platform
@@ -31,6 +34,7 @@ def arguments(text: str) -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=Path(folder), help="a folder of workload traces")
     parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
     parser.add_argument("--quick", action="store_true", help="fewer series, no slow peers")
+    parser.add_argument("--plots", type=Path, help="write a self-contained page with tables and plots there")
     return parser
 
 
@@ -43,6 +47,13 @@ class Report:
     figures: dict[str, float] = field(default_factory=dict)
     peers: dict[str, dict[str, float]] = field(default_factory=dict)
     bars: list[dict[str, Any]] = field(default_factory=list)
+    tables: list[tuple[str, dict[str, dict[str, float]]]] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    def loses(self, where: str, ours: float, peer: str, theirs: float, *, most: bool) -> None:
+        """Record where a peer did better: ``most`` when more is better."""
+        if (theirs > ours) if most else (theirs < ours):
+            self.lost.append(f"{where}: {ours:.4g}, and {peer} {theirs:.4g}")
 
     def bar(self, name: str, value: float, bar: float, *, least: bool = True) -> None:
         """Record whether a value holds its bar: at least that, or at most."""
@@ -51,6 +62,7 @@ class Report:
 
     def table(self, title: str, rows: dict[str, dict[str, float]]) -> None:
         """Print rows of figures, one per competitor."""
+        self.tables.append((title, rows))
         columns = list(dict.fromkeys(name for row in rows.values() for name in row))
         print(f"\n{title}")
         print(f"  {'':24}" + "".join(f"{name:>16}" for name in columns))
@@ -59,6 +71,9 @@ class Report:
 
     def end(self, as_json: bool) -> int:
         """Print the bars (and the JSON object); the exit status."""
+        if self.lost:
+            print("\nwhere a peer does better")
+            print("\n".join(f"  {line}" for line in self.lost))
         print("\nbars")
         for one in self.bars:
             print(f"  {'holds' if one['holds'] else 'FAILS':6} {one['name']}: {one['value']:.4g} (bar {one['bar']})")
@@ -70,6 +85,54 @@ class Report:
             result = {"benchmark": self.benchmark, "data": self.data, "machine": machine, "figures": shown}
             print(json.dumps({**result, "peers": peers, "bars": self.bars}), flush=True)
         return 0 if all(one["holds"] for one in self.bars) else 1
+
+
+def page(report: Report, path: Path, plots: dict[str, Any]) -> None:
+    """Write the report as one HTML page without anything from outside; ``plots`` are matplotlib figures by caption."""
+    parts = [f"<h1>{html.escape(report.benchmark)}</h1><p>Data: {html.escape(report.data)}</p><h2>Bars</h2><table>"]
+    for one in report.bars:
+        cells = ("holds" if one["holds"] else "FAILS", one["name"], f"{one['value']:.4g}", f"{one['bar']:g}")
+        parts.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+    parts.append("</table>")
+    if report.lost:
+        parts.append("<h2>Where a peer does better</h2><ul>")
+        parts += [f"<li>{html.escape(line)}</li>" for line in report.lost]
+        parts.append("</ul>")
+    for caption, figure in plots.items():
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
+        data = base64.b64encode(picture.getvalue()).decode("ascii")
+        parts.append(
+            f'<h2>{html.escape(caption)}</h2><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">'
+        )
+    for title, rows_of in report.tables:
+        columns = list(dict.fromkeys(name for row in rows_of.values() for name in row))
+        parts.append(f"<h2>{html.escape(title)}</h2><table><tr><th></th>")
+        parts += [f"<th>{html.escape(column)}</th>" for column in columns]
+        for name, row in rows_of.items():
+            parts.append(f"</tr><tr><th>{html.escape(name)}</th>")
+            parts += [f"<td>{row[column]:.4g}</td>" if column in row else "<td></td>" for column in columns]
+        parts.append("</tr></table>")
+    style = "body{font:15px/1.5 system-ui;max-width:1100px;margin:2em auto}td,th{padding:2px 12px;text-align:right}"
+    style += "img{max-width:100%}"
+    head = f'<!doctype html><meta charset="utf-8"><title>{html.escape(report.benchmark)}</title><style>{style}</style>'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(head + "".join(parts), encoding="utf-8")
+
+
+def figure(columns: int, height: float = 3.6) -> tuple[Any, Any]:
+    """A matplotlib figure with that many charts side by side. Only who asks for plots needs matplotlib."""
+    use = importlib.import_module("matplotlib")
+    use.use("Agg")
+    return importlib.import_module("matplotlib.pyplot").subplots(1, columns, figsize=(11, height), squeeze=False)
+
+
+def bars_of(axis: Any, title: str, values: dict[str, float]) -> None:
+    """A bar for each competitor, ours in another colour."""
+    names = list(values)
+    axis.barh(names[::-1], [values[name] for name in names[::-1]], color=["#9aa7b4"] * (len(names) - 1) + ["#1f5fbf"])
+    axis.set_title(title, fontsize=10)
+    axis.tick_params(labelsize=8)
 
 
 @dataclass

@@ -25,6 +25,7 @@ import _common
 import numpy as np
 from statsforecast.models import MSTL, AutoETS
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
+from statsmodels.tsa.seasonal import MSTL as Decomposition
 
 forecast = _common.product("_model.forecast")
 connect = _common.product("_store.connect")
@@ -174,6 +175,15 @@ def mstl(case: Case) -> Answer:
     return _statsforecast(MSTL(season_length=case.day), _whole(case.history)[-7 * case.day :], case.day)
 
 
+def mstl_statsmodels(case: Case) -> Answer:
+    """statsmodels MSTL with damped exponential smoothing of what is not seasonal, on the last seven days."""
+    values = _whole(case.history)[-7 * case.day :]
+    seasonal = np.asarray(Decomposition(values, periods=(case.day,)).fit().seasonal).reshape(len(values))
+    rest = values - seasonal
+    model = ExponentialSmoothing(rest, trend="add", damped_trend=True, initialization_method="estimated").fit()
+    return _around(np.asarray(model.forecast(case.day)) + seasonal[-case.day :], rest - model.fittedvalues)
+
+
 def auto_ets(case: Case) -> Answer:
     """statsforecast AutoETS, on the last seven days; it has no season longer than 24."""
     season = case.day if case.day <= 24 else 1
@@ -188,6 +198,7 @@ FAST: dict[str, Callable[[Case], Answer]] = {
 SLOW: dict[str, Callable[[Case], Answer]] = {
     "Holt-Winters": holt_winters,
     "MSTL": mstl,
+    "MSTL (statsmodels)": mstl_statsmodels,
     "AutoETS": auto_ets,
 }
 
@@ -279,19 +290,11 @@ def main() -> int:
 
     everything = cases(options.data, 12 if options.quick else options.most, 3)
     answers = ours(everything)
+    fast = {name: [peer(case) for case in everything] for name, peer in FAST.items()}
     rows = {"ours": summary(everything, answers)}
-    for name, peer in FAST.items():
-        rows[name] = summary(everything, [peer(case) for case in everything])
+    rows.update({name: summary(everything, said) for name, said in fast.items()})
     report.table(f"all: {len(everything)} forecasts of {len({(c.group, c.name) for c in everything})} series", rows)
-    for group in SETS:
-        index = [place for place, case in enumerate(everything) if case.group == group]
-        if index:
-            part = [everything[place] for place in index]
-            table = {"ours": summary(part, [answers[place] for place in index])}
-            table.update({name: summary(part, [peer(case) for case in part]) for name, peer in FAST.items()})
-            report.table(f"{group} ({len(part)})", table)
-            best = min(row["MASE"] for name, row in table.items() if name != "ours")
-            report.figures[f"{group}: MASE against the best fast peer"] = table["ours"]["MASE"] / best
+    by_set(everything, answers, fast, report)
     report.figures.update({f"all: {key}": value for key, value in rows["ours"].items()})
 
     slow = [] if options.quick else subset(everything, options.slow)
@@ -299,9 +302,75 @@ def main() -> int:
         rows = against_slow(slow, [answers[place] for place in slow], everything, report)
     report.peers = {name: row for name, row in rows.items() if name != "ours"}
     report.figures.update({f"common: {key}": value for key, value in rows["ours"].items()})
+    for name, row in report.peers.items():
+        for key in ("MASE", "median MASE", "pinball"):
+            report.loses(f"{key} on the common series", rows["ours"][key], name, row[key], most=False)
     speed(everything, report, options.quick)
     bars(report, rows["ours"])
+    if options.plots:
+        _common.page(report, options.plots, plots(rows, everything, answers, fast))
     return report.end(options.json)
+
+
+def by_set(
+    everything: list[Case], answers: list[Answer], fast: dict[str, list[Answer]], report: _common.Report
+) -> None:
+    """Ours and the fast peers on each set."""
+    for group in SETS:
+        index = [place for place, case in enumerate(everything) if case.group == group]
+        if not index:
+            continue
+        part = [everything[place] for place in index]
+        table = {"ours": summary(part, [answers[place] for place in index])}
+        table.update({name: summary(part, [said[place] for place in index]) for name, said in fast.items()})
+        report.table(f"{group} ({len(part)})", table)
+        best = min(fast, key=lambda name: table[name]["MASE"])
+        report.figures[f"{group}: MASE against the best fast peer"] = table["ours"]["MASE"] / table[best]["MASE"]
+        report.loses(f"MASE on {group}", table["ours"]["MASE"], best, table[best]["MASE"], most=False)
+
+
+def plots(
+    rows: dict[str, dict[str, float]], everything: list[Case], answers: list[Answer], fast: dict[str, list[Answer]]
+) -> dict[str, Any]:
+    """Figures for people: the common series, all forecasts against the best fast peer, and some of them to look at."""
+    scores, axes = _common.figure(3)
+    for axis, key in zip(axes[0], ("MASE", "median MASE", "pinball")):
+        _common.bars_of(axis, key, {name: row[key] for name, row in rows.items()})
+    scores.tight_layout()
+    mine = np.array([judge(case, answer) for case, answer in zip(everything, answers)])
+    best = min(fast, key=lambda name: summary(everything, fast[name])["MASE"])
+    theirs = np.array([judge(case, answer)[0] for case, answer in zip(everything, fast[best])])
+    against, axes = _common.figure(2, 4)
+    axes[0][0].loglog(np.maximum(theirs, 0.01), np.maximum(mine[:, 0], 0.01), ".", markersize=3, color="#1f5fbf")
+    axes[0][0].plot([0.01, 100], [0.01, 100], color="#9aa7b4")
+    axes[0][0].set_title(f"MASE of each forecast: ours (up) against {best} (right)", fontsize=10)
+    axes[0][1].hist(mine[:, 2], bins=40, color="#1f5fbf")
+    axes[0][1].axvline(0.95, color="#17703f")
+    axes[0][1].set_title("coverage of the .95 quantile, forecasts", fontsize=10)
+    against.tight_layout()
+    found = {"On the series that every peer could do": scores, "All forecasts": against}
+    lead = mine[:, 0] - theirs
+    chosen = {"where ours is best": int(lead.argmin()), "where ours is worst": int(lead.argmax())}
+    for words, place in {**chosen, "in the middle": int(np.argsort(lead)[len(lead) // 2])}.items():
+        found[f"A forecast {words}: {everything[place].group}/{everything[place].name}"] = _day(
+            everything[place], answers[place], best, fast[best][place]
+        )
+    return found
+
+
+def _day(case: Case, answer: Answer, peer: str, other: Answer) -> Any:
+    drawn, axes = _common.figure(1, 3)
+    axis, hours = axes[0][0], 24 / case.day
+    past = case.history[-2 * case.day :]
+    axis.plot((np.arange(len(past)) - len(past)) * hours, past, color="black", linewidth=0.7, label="history")
+    ahead = np.arange(case.day) * hours
+    axis.fill_between(ahead, answer[0], answer[1][-1], color="#1f5fbf", alpha=0.25, label="median to .95")
+    axis.plot(ahead, answer[0], color="#1f5fbf", label="ours")
+    axis.plot(ahead, other[0], color="#9aa7b4", linewidth=0.9, label=peer)
+    axis.plot(ahead, case.actual, color="#b3261e", linewidth=0.7, label="what came")
+    axis.set_xlabel("hours", fontsize=8)
+    axis.legend(fontsize=7, ncols=5, loc="upper left")
+    return drawn
 
 
 def subset(everything: list[Case], most: int) -> list[int]:

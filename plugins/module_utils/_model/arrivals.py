@@ -22,7 +22,7 @@ except ImportError:  # the plugin that needs it says so (libraries.require)
 
 from .._core.errors import InputError
 from . import calendars, gaps, mixed, threads, trains
-from .schedules import burst_gap, describe, expected, left_over, may_burst, pack
+from .schedules import alternates, burst_gap, describe, expected, halves, left_over, may_burst, pack, schedule
 from .types import RESIDUAL_LEVELS, ArrivalModel, CalendarRule, Schedule
 
 if TYPE_CHECKING:
@@ -87,11 +87,13 @@ def _chunk(series: list[Floats], now: float, zones: list[str]) -> list[ArrivalMo
     last = np.array([item[-1] if len(item) else 0.0 for item in arrivals])
     own = np.nonzero(best.found)[0]
     first = describe(ages[own], best.rows(own), last[own], now)
+    uneven = set(own[alternates(ages[own], best.rows(own))].tolist())
     schedules: list[tuple[Schedule, ...]] = [()] * len(series)
     for row, item in zip(own.tolist(), first):
         if item is not None:
             rested = best.used[row] < min(len(arrivals[row]), trains.WINDOWS[-1])
-            schedules[row] = (_limited(arrivals[row], item, zones[row], now) if rested else item,)
+            whole = (_limited(arrivals[row], item, zones[row], now) if rested else item,)
+            schedules[row] = (halves(arrivals[row], item, now) if row in uneven else ()) or whole
     _more_trains(arrivals, best, schedules, now)
     rows = [row for row, item in enumerate(arrivals) if not schedules[row] and not best.found[row] and len(item) >= 12]
     again = mixed.find([arrivals[row] for row in rows], now, [zones[row] for row in rows])
@@ -137,7 +139,8 @@ def _more_trains(
     arrivals: list[Floats], best: trains.Trains, schedules: list[tuple[Schedule, ...]], now: float
 ) -> None:
     """Trains among what the first ones leave unexplained, twice at most."""
-    rows = np.array([row for row, item in enumerate(schedules) if item and not item[0].days], dtype=np.int64)
+    alone = [row for row, item in enumerate(schedules) if len(item) == 1 and not item[0].days]
+    rows = np.array(alone, dtype=np.int64)
     series, found = [arrivals[row] for row in rows.tolist()], best.rows(rows)
     for _turn in range(mixed.MOST_TRAINS - 1):
         if not rows.size:
@@ -156,9 +159,19 @@ def _more_trains(
         for index, item in enumerate(described):
             if item is not None and found.found[index] and found.used[index] >= 0.6 * counts[index]:
                 share = item.share * len(left[index]) / float(fitted[index])
-                schedules[int(rows[index])] += (replace(item, share=share),)
+                row = int(rows[index])
+                if len(schedules[row]) == 1:
+                    schedules[row] = (_by_itself(arrivals[row], left[index], schedules[row][0], now),)
+                schedules[row] += (replace(item, share=share),)
                 kept.append(index)
         rows, series, found = rows[kept], [left[index] for index in kept], found.rows(np.array(kept, dtype=np.int64))
+
+
+def _by_itself(series: Floats, others: Floats, found: Schedule, now: float) -> Schedule:
+    """A train described by its own arrivals, once another one is found among the rest."""
+    kept = series[series >= others[0]]
+    own = schedule(kept[~np.isin(kept, others)], found.period, found.anchor, now)
+    return replace(own, share=found.share) if own is not None else found
 
 
 def _steady(ages: Floats, rest: Bools, number: Ints) -> Bools:
@@ -260,8 +273,8 @@ def next_arrivals(
     if not 0 < level < 1:
         raise InputError(f"{level!r} is not a level between 0 and 1")
     found: list[tuple[float, float, float]] = []
-    for schedule in model.schedules:
-        found += expected(schedule, start, end, _bounds(schedule.residuals, level), model.timezone, most)
+    for train in model.schedules:
+        found += expected(train, start, end, _bounds(train.residuals, level), model.timezone, most)
     for rule in model.rules:
         low, middle, high = _bounds(rule.residuals, level)
         found += [

@@ -146,8 +146,9 @@ def _active_days(hits: Ints, last: int) -> tuple[tuple[int, ...], float, int]:
     """The weekdays on which a rule fires, the part of them it fired on, and how many such days there were, from its
     first hit to the day ``last``, the newest on which it could have fired.
 
-    ``hits`` are days since 1970-01-01, ascending. A weekday counts when it was hit in at least 6 of 10 weeks; one that was never seen counts when every seen one of
-    its kind (working day, weekend) does. No days: the hits do not follow weekdays, or have stopped.
+    ``hits`` are days since 1970-01-01, ascending. A weekday counts when it was hit in at least 6 of 10 weeks; one that
+    was never seen counts when every seen one of its kind (working day, weekend) does. No days: the hits do not follow
+    weekdays, or have stopped.
     """
     span = np.arange(int(hits[0]), max(last, int(hits[-1])) + 1)
     seen = np.bincount(weekdays(span), minlength=7)

@@ -132,8 +132,9 @@ def _groups(known: Bools, seasons: Sequence[Season], step: float, horizon: int) 
     for row in range(len(known)):
         length = round(base_cycle(seasons[row], step, slots - int(first[row])), 3)
         count = min(int((slots - int(first[row]) + 0.5) // length), candidates.MOST_CYCLES + backtest.ORIGINS)
-        # A cycle counts only if it was mostly seen.
-        if count < 2 or enough[row] < 0.3 * count * length:
+        # A cycle counts only if it was mostly seen, and a backtest needs something that came.
+        tested = known[row, -math.ceil(backtest.origins(count) * length) :].sum() if count >= 2 else 0
+        if count < 2 or enough[row] < 0.3 * count * length or tested < max(0.1 * length, 1):
             count, length = 0, float(max(horizon, 1))
         rows.setdefault((length, count), []).append(row)
     return {key: np.array(index, dtype=np.int64) for key, index in rows.items()}
@@ -172,17 +173,18 @@ class _Batch:
         return series.astype(float) * self.scale[:, None, None] + self.offset[:, None, None], trusts
 
     def _short(self, unit: Singles, horizon: int) -> tuple[Singles, list[Trust]]:
-        """Flat quantiles of what was seen; each moves away from the median by one part in the number of days."""
+        """Flat quantiles of what was seen; each moves away from the median by one part in the number of days. What a
+        day holds is not known before one was seen: until then the spread is at least a part of the level itself."""
         ordered = np.sort(unit, axis=1)
         counts = self.known.sum(axis=1).astype(float)
         spread = intervals.of_sorted(ordered, counts, self.levels)
         middle = intervals.of_sorted(ordered, counts, np.array([0.5]))
         wider = (1 + np.minimum(1 / np.maximum(self.days, 0.02), 3.0))[:, None].astype(np.float32)
-        flat = np.where(counts[:, None] > 0, middle + (spread - middle) * wider, 0.0)
-        # With a sample or two nothing is known of the spread: the level itself is the scale.
-        little = counts[:, None] < 3
-        reach = (np.abs(self.offset + middle[:, 0] * self.scale) / self.scale)[:, None]
-        flat = np.where(little & (counts[:, None] > 0), middle + reach * 2 * (self.levels - 0.5)[None, :], flat)
+        reach = np.abs(self.offset + middle[:, 0] * self.scale) / self.scale * np.maximum(1 - self.days, 0.0)
+        least = 2 * (self.levels - 0.5)[None, :] * reach[:, None]
+        seen = (spread - middle) * wider
+        away = np.where(np.abs(seen) > np.abs(least), seen, least)
+        flat = np.where(counts[:, None] > 0, middle + away, 0.0)
         flat = np.maximum.accumulate(flat, axis=1)
         series = np.repeat(flat[:, :, None], horizon, axis=2).astype(np.float32)
         trusts = [self._trust(row, "flat", None, None, None) for row in range(len(unit))]

@@ -7,6 +7,7 @@ train leaves unexplained, and the slots that a schedule expects."""
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 try:
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 # Requests this close (seconds) can be one burst without anyone saying how long an execution takes.
 BURST = 60.0
+# How far (cycles) every other arrival must be off for a train to be two.
+_APART = 0.03
+# Whether a loop makes arrivals shows in this many gaps.
+_GAPS = 128
+# Less than this part of a period is rounding.
+_EXACT = 1e-4
 
 
 def pack(series: list[Floats], most: int = trains.KEPT) -> tuple[Floats, Ints]:
@@ -63,15 +70,18 @@ def describe(ages: Floats, found: trains.Trains, last: Floats, now: float) -> li
     """The schedule of each row's train (all rows of ``found``), from its ``used`` newest events; None when it has
     stopped: enough slots have passed without an arrival. ``last`` are the times of the newest events."""
     result: list[Schedule | None] = [None] * len(last)
+    loops = _loops(ages, found.period)
+    # Where a clock makes the arrivals, the train was followed over all of them.
+    loops.found &= found.used < 0.6 * np.isfinite(ages).sum(axis=1)
     for rows in trains.windows(found.used):
         width = int(found.used[rows].max(initial=2))
-        part = _describe(ages[rows, :width], found.rows(rows), last[rows], now)
+        part = _describe(ages[rows, :width], found.rows(rows), loops.rows(rows), last[rows], now)
         for row, item in zip(rows.tolist(), part):
             result[row] = item
     return result
 
 
-def _describe(ages: Floats, found: trains.Trains, last: Floats, now: float) -> list[Schedule | None]:
+def _describe(ages: Floats, found: trains.Trains, loops: _Loops, last: Floats, now: float) -> list[Schedule | None]:
     period = found.period
     valid = np.arange(ages.shape[1])[None, :] < found.used[:, None]
     cycles = (np.where(valid, ages, 0.0) - found.phase[:, None]) / period[:, None]
@@ -88,8 +98,7 @@ def _describe(ages: Floats, found: trains.Trains, last: Floats, now: float) -> l
     anchor = last - found.phase - newest * period
     missed = np.maximum(np.floor((now - anchor - np.maximum(3 * jitter, 0.1 * period)) / period), 0)
     stopped = (missed >= 3) & (np.minimum(1 - np.minimum(found.fill, 0.9), 0.9) ** np.minimum(missed, 99) < 1e-3)
-    loop, gap, error, around = _loops(rest, slot, near, period)
-    drifts = (loop >= 8) & (error < 0.8 * jitter)
+    drifts = loops.found | ((loops.number >= 8) & (loops.error < 0.8 * jitter) & (jitter > _EXACT * period))
     confidence = found.fill * np.minimum(1.0, found.share / 0.8) * (1 - 1 / np.sqrt(number)) * 0.8**missed
     result: list[Schedule | None] = []
     for row in range(len(period)):
@@ -98,28 +107,50 @@ def _describe(ages: Floats, found: trains.Trains, last: Floats, now: float) -> l
             continue
         fill, share, trust = float(found.fill[row]), float(found.share[row]), float(confidence[row])
         if drifts[row]:
-            own = (float(gap[row]), float(last[row]), float(error[row]))
-            result.append(Schedule(*own, fill, share, trust, True, int(number[row]), tuple(around[row].tolist())))
+            own = (float(loops.gap[row]), float(last[row]), float(loops.error[row]))
+            spread_of_gaps, used = tuple(loops.around[row].tolist()), int(loops.number[row])
+            result.append(Schedule(*own, fill, share, trust, True, used, spread_of_gaps))
         else:
             own = (float(period[row]), float(anchor[row]), float(jitter[row]))
             result.append(Schedule(*own, fill, share, trust, False, int(number[row]), tuple(spread[row].tolist())))
     return result
 
 
-def _loops(rest: Floats, slot: Floats, near: Bools, period: Floats) -> tuple[Ints, Floats, Floats, Floats]:
-    """What a loop that waits after each run would show: the number of gaps between neighbouring slots, their mean and
-    standard deviation (s), and the quantiles around the mean (s). Where a clock makes the arrivals, gaps vary by the
-    square root of two times the jitter; where a loop does, by less than the phase, which wanders."""
-    both = near[:, 1:] & near[:, :-1] & (slot[:, 1:] - slot[:, :-1] == 1)
-    # Older minus newer in age, so a gap longer than the period is positive.
-    step = rest[:, :-1] - rest[:, 1:]
-    number = both.sum(axis=1)
-    some = np.maximum(number, 1)
-    mean = np.where(both, step, 0.0).sum(axis=1) / some
-    error = np.sqrt(np.where(both, (step - mean[:, None]) ** 2, 0.0).sum(axis=1) / some) * period
-    ordered = np.sort(np.where(both, (step - mean[:, None]) * period[:, None], np.inf), axis=1)
-    around = quantiles(ordered, some)
-    return number, (1 + mean) * period, error, np.where(np.isfinite(around), around, 0.0)
+@dataclass
+class _Loops:
+    """Which rows' arrivals count from the one before (a loop that sleeps) and not from a clock, and the mean, standard
+    deviation and quantiles around the mean of the gaps (s)."""
+
+    found: Bools
+    number: Ints
+    gap: Floats
+    error: Floats
+    around: Floats
+
+    def rows(self, index: Ints) -> _Loops:
+        """Those of some rows."""
+        return _Loops(*(getattr(self, field.name)[index] for field in fields(self)))
+
+
+def _loops(ages: Floats, period: Floats) -> _Loops:
+    """Gaps of one period among the newest arrivals. Where a clock makes them, an arrival that is late makes one gap
+    longer and the next one shorter: neighbouring gaps correlate by -1/2. Where a loop does, they do not."""
+    part = ages[:, :_GAPS]
+    known = np.isfinite(part[:, 1:])
+    gaps = np.where(known, part[:, 1:], 0.0) - np.where(known, part[:, :-1], 0.0)
+    single = known & (np.abs(gaps / period[:, None] - 1) < trains.INLIER)
+    number = single.sum(axis=1)
+    mean = _mean(gaps, single)
+    off = np.where(single, gaps - mean[:, None], 0.0)
+    square = _mean(off * off, single)
+    both = single[:, 1:] & single[:, :-1]
+    pairs = both.sum(axis=1)
+    correlation = _mean(off[:, 1:] * off[:, :-1], both) / np.maximum(square, 1e-30)
+    error = np.sqrt(square)
+    # The standard error of that correlation for a clock is .7 by the root of the number of pairs.
+    found = (pairs >= 12) & (correlation > -0.5 + 1.75 / np.sqrt(np.maximum(pairs, 1))) & (error > _EXACT * period)
+    around = quantiles(np.sort(np.where(single, off, np.inf), axis=1), number)
+    return _Loops(found, number, np.where(number > 0, mean, period), error, around)
 
 
 def schedule(times: Floats, period: float, anchor: float, now: float, share: float = 1.0) -> Schedule | None:
@@ -152,12 +183,54 @@ def left_over(ages: Floats, found: trains.Trains) -> Bools:
     valid = np.arange(ages.shape[1])[None, :] < found.used[:, None]
     cycles = (np.where(valid, ages, 0.0) - found.phase[:, None]) / found.period[:, None]
     slot = np.rint(cycles)
-    width = np.clip(3.5 * found.jitter / found.period, 0.01, trains.INLIER)
+    # The jitter of the train itself: arrivals of others that fall near its slots must not count.
+    own = np.sort(np.where(valid, np.abs(cycles - slot), np.inf), axis=1)
+    middle = np.clip((found.share * found.used).astype(np.int64) // 2, 0, ages.shape[1] - 1)
+    robust = 1.4826 * own[np.arange(len(own)), middle]
+    width = np.clip(3.5 * np.minimum(robust, found.jitter / found.period), 0.01, trains.INLIER)
     inside = (np.abs(cycles - slot) <= width[:, None]) & valid
     seen = np.maximum.accumulate(np.where(inside, slot, -np.inf), axis=1)
     first = inside.copy()
     first[:, 1:] &= slot[:, 1:] > seen[:, :-1]
     return np.asarray(valid & ~first)
+
+
+def alternates(ages: Floats, found: trains.Trains) -> Bools:
+    """Whether every other arrival of a row's train may come early: see halves."""
+    valid = np.arange(ages.shape[1])[None, :] < found.used[:, None]
+    cycles = (np.where(valid, ages, 0.0) - found.phase[:, None]) / found.period[:, None]
+    slot = np.rint(cycles)
+    rest = cycles - slot
+    near = valid & (np.abs(rest) < trains.INLIER)
+    odd = slot % 2 != 0
+    early, late = (_mean(rest, near & side) for side in (odd, ~odd))
+    return np.asarray(np.abs(early - late) >= _APART)
+
+
+def _mean(values: Floats, chosen: Bools) -> Floats:
+    return np.asarray(np.where(chosen, values, 0.0).sum(axis=1) / np.maximum(chosen.sum(axis=1), 1))
+
+
+def halves(times: Floats, found: Schedule, now: float) -> tuple[Schedule, ...]:
+    """The two trains of twice the period that a train is made of when every other arrival comes early, as of a schedule
+    at 8:00 and 17:30; none where it is one."""
+    kept = times[-found.used :]
+    slot = np.rint((kept - found.anchor) / found.period)
+    rest = (kept - found.anchor) / found.period - slot
+    near = np.abs(rest) < trains.INLIER
+    odd = slot % 2 != 0
+    sides = [near & odd, near & ~odd]
+    if min(int(side.sum()) for side in sides) < 4:
+        return ()
+    middles = [float(np.median(rest[side])) for side in sides]
+    spread = max(float(np.median(np.abs(rest[side] - middle))) for side, middle in zip(sides, middles))
+    if abs(middles[0] - middles[1]) < max(8 * spread, _APART):
+        return ()
+    parts = []
+    for side in sides:
+        anchor = float(np.median(kept[side] - slot[side] * found.period)) + slot[side][-1] * found.period
+        parts.append(schedule(kept[side], 2 * found.period, float(anchor), now, share=0.5))
+    return tuple(part for part in parts if part is not None) if all(parts) else ()
 
 
 def without(times: Floats, found: Schedule) -> Floats:

@@ -125,23 +125,109 @@ def test_two_minutes_of_an_hour_are_two_schedules():
     assert coming == pytest.approx([3900, 5100], abs=1)
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Australia/Sydney"])
+def test_two_hours_of_a_day_are_two_schedules_and_not_half_a_day(zone):
+    times = clock(zone, range(7), [8, 17.5], MONDAY, 40)
+    coming = [item[0] for item in arrivals.next_arrivals(one(times, zone), times[-1] + 60, times[-1] + 2 * DAY + 60)]
+    expected = clock(zone, range(7), [8, 17.5], times[-1] - DAY, 6)
+    assert coming == pytest.approx(
+        expected[(expected > times[-1] + 60) & (expected < times[-1] + 2 * DAY + 60)], abs=60
+    )
+
+
+def test_superposed_schedules_keep_their_own_narrow_intervals():
+    rng = np.random.default_rng(6)
+    first, second = MONDAY + np.arange(480) * 420.0, MONDAY + 77 + np.arange(56) * 3600.0
+    times = np.sort(np.concatenate([first, second]))
+    model = one(times + rng.normal(0, 2, len(times)))
+    assert model.kind == "several"
+    assert {round(item.period) for item in model.schedules} == {420, 3600}
+    assert max(item.jitter for item in model.schedules) < 6
+
+
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        ("Europe/Berlin", (2026, 3, 29)),
+        ("Europe/Berlin", (2026, 10, 25)),
+        ("America/New_York", (2026, 3, 8)),
+        ("America/New_York", (2026, 11, 1)),
+        ("Australia/Lord_Howe", (2026, 4, 5)),
+    ],
+)
+@pytest.mark.parametrize("after", [-10, 0, 10])
+def test_cron_like_times_survive_both_changes_of_the_clock(zone, change, after):
+    # Learned before, across and after the change; the next week is foretold to the second in every case.
+    start = seconds(*change) - (30 - after) * DAY
+    times = clock(zone, (0, 2, 4), [6.5], start, 40)
+    seen, later = times[times < start + 30 * DAY], times[times >= start + 30 * DAY]
+    model = one(seen, zone, now=start + 30 * DAY)
+    assert model.rules[0].days == (0, 2, 4)
+    coming = [item[0] for item in arrivals.next_arrivals(model, start + 30 * DAY, start + 37 * DAY)]
+    assert coming == pytest.approx([item for item in later if item < start + 37 * DAY], abs=1)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"]),
+    st.integers(20_000, 24_000),
+    st.integers(0, 86_399),
+)
+def test_local_times_come_back_from_utc_unless_the_clock_skips_them(zone, day, second):
+    local = day * DAY + second
+    instant = calendars.to_utc(local, zone)
+    there = datetime.fromtimestamp(instant, tz=timezone.utc).astimezone(calendars.zone(zone))
+    back = instant + there.utcoffset().total_seconds()
+    assert back == local or 0 < back - local <= 3600
+
+
 def test_a_schedule_that_stopped_is_not_expected():
     model = one(MONDAY + np.arange(100) * 300.0, now=MONDAY + 200 * 300.0)
     assert not model.expects
 
 
-def test_intervals_hold_what_they_promise():
+def held(level, make, workloads=60, ahead=25):
+    """The part of later arrivals that come within their interval, and how many were looked at."""
     rng = np.random.default_rng(5)
     inside = total = 0
-    for _turn in range(60):
-        times = MONDAY + np.arange(150) * 600.0 + rng.normal(0, 30, 150)
-        seen, later = times[:120], times[120:]
+    for _turn in range(workloads):
+        times = make(rng)
+        seen, later = times[:-ahead], times[-ahead:]
         model = one(seen)
-        coming = arrivals.next_arrivals(model, seen[-1] + 300, later[-1] + 300)
-        for low, high, came in ((item[1], item[2], later[index]) for index, item in enumerate(coming[: len(later)])):
+        coming = arrivals.next_arrivals(model, seen[-1] + 120, later[-1] + 120, level)
+        for (_expected, low, high), came in zip(coming, later):
             inside += low <= came <= high
             total += 1
-    assert 0.75 <= inside / total <= 0.88
+    return inside / total, total
+
+
+CLOCKS = {
+    "normal": lambda rng: MONDAY + np.arange(145) * 600.0 + rng.normal(0, 30, 145),
+    "late": lambda rng: MONDAY + np.arange(145) * 600.0 + rng.exponential(20, 145),
+    "few": lambda rng: MONDAY + np.arange(45) * 600.0 + rng.normal(0, 30, 45),
+}
+
+
+@pytest.mark.parametrize("kind", CLOCKS)
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.95])
+def test_intervals_hold_what_they_promise(kind, level):
+    part, total = held(level, CLOCKS[kind])
+    assert total > 1000
+    assert level - 0.07 <= part <= level + 0.06
+
+
+def test_intervals_of_a_loop_that_drifts_widen_with_the_distance():
+    def loop(rng):
+        return MONDAY + np.cumsum(600 + rng.normal(0, 15, 150))
+
+    part, total = held(0.8, loop, ahead=8)
+    assert total > 400
+    assert 0.7 <= part <= 0.9
+    model = one(loop(np.random.default_rng(1)))
+    coming = arrivals.next_arrivals(model, model.last + 60, model.last + 6000)
+    widths = [high - low for _expected, low, high in coming]
+    assert widths == sorted(widths)
+    assert widths[-1] > 2 * widths[0]
 
 
 def test_documents_come_back_as_they_were():
