@@ -61,14 +61,15 @@ def propose(
     more: Sequence[Action] = (),
     undo: Sequence[Action] = (),
     trusted: Mapping[str, float] | None = None,
+    profiles: Mapping[str, Document] | None = None,
 ) -> Document:
     """Propose a plan for the cell. It reads the store and changes nothing.
 
     ``more`` actions are part of it, ``undo`` those that take something back, which comes first; ``trusted`` says how
-    far each rule is trusted, 1 where it does not.
+    far each rule is trusted, 1 where it does not. ``profiles`` are those that have been read already.
     """
     told, policy = policy_document(policy), cautious(policy, trusted or dict.fromkeys(RULES, 1.0))
-    pict = picture(store, vms, {}, [], policy, now)
+    pict = picture(store, vms, dict(profiles or {}), [], policy, now)
     history = Measured(store, pict, policy, now)
     seen = observed(pict, history, tenants, measured, policy, now)
     before = float(moves.score(pict.cell, range(len(pict.keys))))
