@@ -53,7 +53,7 @@ class Maker:
 
     def tenant(self, number: int, vm: str, cpu: np.ndarray, memory: float) -> dict[str, Any]:
         """A tenant's document; its VM gets its allocation."""
-        cores = round(float(cpu.max()) * 1.12 * 1.26 + 0.05, 2)
+        cores = max(round(float(cpu.max()) * 1.12 * 1.26, 2), 0.05)
         most = max(int(memory * 1.2 * 1.21), 68 * 1024**2)
         held = {"profile": f"p{number}", "priority": 50, "kind": "tenant", "since": OLD}
         limits = {"cpu": cores, "memory": most, "io_read": None, "io_write": None}
