@@ -93,9 +93,9 @@ options:
           incumbent:
             description:
               - >-
-                How much better the present VM of a tenant counts.
+                How much better the VM counts in which a tenant ran before.
               - >-
-                The default is V(0.05). Staying saves the cost of a move.
+                The default is V(0.05). What it read is still cached there.
             type: float
       sizing:
         description: How the limits of a tenant follow from its forecast.
@@ -499,7 +499,7 @@ options:
           lead:
             description:
               - >-
-                No VM is emptied when the next peak is nearer than this.
+                No VM is emptied that is forecast to be busy, above C(move.low), within this time.
               - >-
                 The default is V(30m). It would be needed again at once.
             type: str
@@ -685,7 +685,8 @@ options:
           profile:
             description:
               - The profile.
-              - It can set what belongs to a tenant, the sections C(sizing), C(resize), C(move) and C(shadow).
+              - It can set what belongs to a tenant, the sections C(sizing), C(resize), C(move) and C(shadow), but not
+                what belongs to the cell, like watermarks, budgets and the cap of shadows.
             type: str
           set:
             description: The values, as sections with keys, like the policy itself.

@@ -118,7 +118,7 @@ class Admitter:
             document = tenant_document(one, self.cell, self.policy, forecast, classes, self.now)
             before = self.tenants.get(one.tenant)
             if before is not None:
-                document["version"] = before["version"]
+                document["version"], document["last_vm"] = before["version"], before.get("vm")
             self.outcomes[one.tenant].limits = list(document["limits"])
             sized.append(document)
         return sized

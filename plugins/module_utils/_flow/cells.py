@@ -37,14 +37,15 @@ else:
 
 @dataclass(frozen=True)
 class Entry:
-    """One tenant in the picture: its name, its profile's document, its limits per resource (None = unlimited), and the
-    index of its VM or -1."""
+    """One tenant in the picture: its name, its profile's document, its limits per resource (None = unlimited), the
+    index of its VM or -1, and the key of the VM in which it ran before."""
 
     name: str
     profile: Document
     limits: Mapping[str, float | None]
     priority: int
     vm: int = -1
+    last: str = ""
 
 
 @dataclass
@@ -105,6 +106,7 @@ def planner_guest(entry: Entry, policy: Policy) -> Guest:
         apart=tuple(profile.get("anti_affinity") or ()),
         zone=profile.get("zone") or "",
         pinned=entry.name in policy.move.pins or profile["key"] in policy.move.pins,
+        last=entry.last,
     )
 
 

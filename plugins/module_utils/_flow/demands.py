@@ -56,6 +56,8 @@ def _between(levels: Sequence[float], wanted: float) -> tuple[int, int, float]:
     """The two stored levels around the wanted one, and how far it lies between them."""
     if wanted <= levels[0]:
         return 0, 0, 0.0
+    if wanted in levels:
+        return levels.index(wanted), levels.index(wanted), 0.0
     for upper in range(1, len(levels)):
         if wanted <= levels[upper]:
             span = levels[upper] - levels[upper - 1]
@@ -103,10 +105,13 @@ def expected(store: Store, profiles: Iterable[Mapping[str, Any]], now: datetime,
         rows = np.array([row for row, _array in members])
         cube = np.stack([np.frombuffer(array.data, dtype=dtype).reshape(stored) for _row, array in members])
         index = slots_from({"start": start, "step": step, "horizon": stored[1], "period": period}, now, slots)
+        made: dict[float, Floats] = {}
         for target, wanted in zip((median, upper, lead, size), _levels(policy, column)):
-            low, high, part = _between(levels, wanted)
-            values = (1 - part) * cube[:, low] + part * cube[:, high]
-            target[rows, :, column] = np.maximum(values[:, index], 0.0)
+            if wanted not in made:
+                low, high, part = _between(levels, wanted)
+                values = cube[:, low] if part == 0 else (1 - part) * cube[:, low] + part * cube[:, high]
+                made[wanted] = np.maximum(values[:, index], 0.0)
+            target[rows, :, column] = made[wanted]
     names = {str(one["key"]): row for row, one in enumerate(documents)}
     return Expected(names, STEP, median, upper, lead, size, known)
 

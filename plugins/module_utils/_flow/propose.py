@@ -63,18 +63,19 @@ def propose(
     undo: Sequence[Action] = (),
     trusted: Mapping[str, float] | None = None,
     only: Collection[str] = (),
+    profiles: Mapping[str, Document] | None = None,
 ) -> Document:
     """Propose a plan for the cell. It reads the store and changes nothing.
 
     ``more`` actions are part of it, ``undo`` those that take something back, which comes first; ``trusted`` says how
     far each rule is trusted, 1 where it does not. ``only``: correct nothing but these VMs (a cell is not consolidated
-    then). Raises InputError for one that is not in the cell.
+    then). ``profiles`` are those that have been read already. Raises InputError for a VM that is not in the cell.
     """
     unknown = sorted(set(only) - set(vms))
     if unknown:
         raise InputError("there is no such VM in this cell", item=", ".join(unknown), hint="use its inventory name")
     told, policy = policy_document(policy), cautious(policy, trusted or dict.fromkeys(RULES, 1.0))
-    pict = picture(store, vms, {}, [], policy, now)
+    pict = picture(store, vms, dict(profiles or {}), [], policy, now)
     history = Measured(store, pict, policy, now)
     seen = observed(pict, history, tenants, measured, policy, now)
     before = float(moves.score(pict.cell, range(len(pict.keys))))

@@ -47,6 +47,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.known = dict(self.plans)
+        self._profiles: list[Document] | None = None
 
     def save(self, plan: Document) -> Document:
         """Write a plan; another run that carries the same plan on at the same moment wins or loses as a whole."""
@@ -58,8 +59,10 @@ class Run:
         return saved
 
     def profiles(self) -> list[Document]:
-        """All profiles, for shadows."""
-        return list(self.store.find("profiles")) if self.policy.shadow.enabled else []
+        """All profiles, for shadows; read once."""
+        if self._profiles is None:
+            self._profiles = list(self.store.find("profiles")) if self.policy.shadow.enabled else []
+        return self._profiles
 
     def trust(self) -> dict[str, float]:
         """How far each rule is trusted after what came of its changes."""
@@ -121,7 +124,7 @@ def _recommend(
         run.store, run.cell, run.vms, run.tenants, run.policy, run.now, mode=mode, measured=measured,
         more=() if only else wanted(run.shadows(dry=True), run.profiles()),
         undo=() if only else rollbacks(run.plans.values(), run.tenants, run.policy, run.now),
-        trusted=run.trust(), only=only,
+        trusted=run.trust(), only=only, profiles={str(one["key"]): one for one in run.profiles()},
     )  # fmt: skip
     if mode == "observe":
         return _dated(run, proposal) if proposal["actions"] else None

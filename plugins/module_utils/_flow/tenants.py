@@ -103,7 +103,8 @@ def limits_in(tenant: Mapping[str, Any]) -> dict[str, float | None]:
 
 def entry_of(tenant: Mapping[str, Any], profile: Document, vm: int = -1) -> Entry:
     """A tenant's document as an entry of the planner's picture."""
-    return Entry(str(tenant["key"]), profile, limits_in(tenant), int(tenant["priority"]), vm)
+    last = str(tenant.get("vm") or tenant.get("last_vm") or "")
+    return Entry(str(tenant["key"]), profile, limits_in(tenant), int(tenant["priority"]), vm, last)
 
 
 def difference(tenant: Mapping[str, Any], made: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -45,7 +45,7 @@ class Guest:
     """A tenant, placed or not, without its demand (that is the packer's).
 
     ``near`` and ``apart`` hold profile names: rather beside them, never in one VM with them. ``needs`` are workloads
-    whose neighbourhood is preferred (the dependency chain).
+    whose neighbourhood is preferred (the dependency chain). ``last`` is the VM in which it ran before.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Guest:
     apart: tuple[str, ...] = ()
     zone: str = ""
     pinned: bool = False
+    last: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Cell:
         self.homes: dict[str, Counter[int]] = {}
         self.bans: dict[str, Counter[int]] = {}
         self._static: dict[tuple[str, frozenset[str]], Bools] = {}
+        self._index = {vm.key: number for number, vm in enumerate(vms)}
         self._zones = np.array([vm.zone for vm in vms], dtype=object)
         self._hosts = np.array([vm.host for vm in vms], dtype=object)
         for index in np.flatnonzero(packer.assignment >= 0):
@@ -148,20 +150,24 @@ class Cell:
         return mask
 
     def nearness(self, guest: Guest) -> Floats | None:
-        """Score factors (VMs,) for being in the VM, the host or the zone of what the guest belongs to; None for none.
+        """Score factors (VMs,) for being in the VM, the host or the zone of what the guest belongs to, and in the VM in
+        which it ran before; None for none.
 
         In the VM 1 + proximity, on its host 1 + 2/3, in its zone 1 + 1/3 of it.
         """
+        rule = self.policy.packing
         homes = {vm for word in (*guest.needs, *guest.near) for vm, n in self.homes.get(word, {}).items() if n > 0}
-        if not homes or not self.policy.packing.proximity:
-            return None
-        rows = sorted(homes)
-        step = self.policy.packing.proximity / 3
-        zones, hosts = set(self._zones[rows]) - {""}, set(self._hosts[rows]) - {""}
         factor = np.ones(len(self.vms), dtype=np.float32)
-        factor += step * np.array([zone in zones for zone in self._zones])
-        factor += step * np.array([host in hosts for host in self._hosts])
-        factor[rows] = 1 + self.policy.packing.proximity
+        if homes and rule.proximity:
+            rows = sorted(homes)
+            zones, hosts = set(self._zones[rows]) - {""}, set(self._hosts[rows]) - {""}
+            factor += rule.proximity / 3 * np.array([zone in zones for zone in self._zones])
+            factor += rule.proximity / 3 * np.array([host in hosts for host in self._hosts])
+            factor[rows] = 1 + rule.proximity
+        elif guest.last not in self._index:
+            return None
+        if guest.last in self._index:
+            factor[self._index[guest.last]] *= 1 + rule.incumbent
         return factor
 
 

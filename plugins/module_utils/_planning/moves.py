@@ -241,6 +241,7 @@ def consolidate(cell: Cell, guard: Guard) -> list[Step]:
     steps: list[Step] = []
     peak = cell.packer.used(_Q90).max(axis=2, initial=0.0)
     usage = peak.mean(axis=1)
+    soon = peak[:, : lead_windows(cell.policy, rule.lead)].max(axis=1)
     in_use = [vm for vm in range(len(cell.vms)) if cell.packer.members[vm]]
     disruption = sum(move_cost(cell, guest) for vm in in_use for guest in cell.packer.members[vm])
     for vm in sorted(in_use, key=lambda one: (float(usage[one]), one)):
@@ -249,6 +250,9 @@ def consolidate(cell: Cell, guard: Guard) -> list[Step]:
             break
         if usage[vm] >= cell.policy.move.low or len(in_use) - len(steps) < 2:
             break
+        if soon[vm] >= cell.policy.move.low:
+            guard.bites["consolidation.lead"] += 1
+            continue
         step = _empty(cell, guard, vm, 1.0 / len(in_use), disruption)
         if step is not None:
             steps.append(step)

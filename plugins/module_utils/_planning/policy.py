@@ -192,3 +192,14 @@ SECTIONS: dict[str, type] = {
     "preempt": Preempt,
     "plan": Plans,
 }
+
+# A group of VMs has a fill of its own; a profile has what belongs to a tenant, these sections without these keys.
+GROUP_KEYS: dict[str, frozenset[str]] = {"packing": frozenset({"fill"})}
+PROFILE_BARRED: dict[str, frozenset[str]] = {
+    "sizing": frozenset(),
+    "resize": frozenset({"lead", "check", "memory_keep"}),
+    "move": frozenset(
+        {"lead", "quantile", "high", "low", "hold", "hold_of", "per_run", "per_hour", "per_day", "inflow", "min_gain"}
+    ),
+    "shadow": frozenset({"cap"}),
+}

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._core.errors import InputError
 from .._core.units import parse_bytes, parse_cores, parse_duration, parse_rate
-from .policy import SECTIONS, Override, Policy
+from .policy import GROUP_KEYS, PROFILE_BARRED, SECTIONS, Override, Policy
 
 _SPAN = re.compile(
     r"(?:(mon|tue|wed|thu|fri|sat|sun)(?:-(mon|tue|wed|thu|fri|sat|sun))? )?([0-2]\d):([0-5]\d)-([0-2]\d):([0-5]\d)"
@@ -147,6 +147,12 @@ def _override(value: object, index: int) -> Override:
     )
     if not (override.cell or override.group or override.profile):
         raise InputError("names nothing to override", item=where, hint="give cell, group or profile")
+    for section, values in override.values.items():
+        for key in values:
+            if override.group and key not in GROUP_KEYS.get(section, ()):
+                raise InputError(f"a group of VMs has no {section}.{key} of its own", item=where)
+            if override.profile and (section not in PROFILE_BARRED or key in PROFILE_BARRED[section]):
+                raise InputError(f"a profile has no {section}.{key} of its own", item=where, hint="set it for the cell")
     return override
 
 

@@ -20,6 +20,7 @@ from .demand import MEMORY, Demand
 from .guard import Guard, Past
 from .packing import Packer
 from .policy import Policy
+from .policy_reader import narrowed
 from .wholeplan import pack_all
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class Record:
 @dataclass
 class Scenario:
     """``usage`` (n, T, R) every ``step`` seconds, NaN where missing; ``capacity`` (V, R); ``guests``; ``start`` in UTC
-    seconds; ``assignment`` (n,) to begin with, else the planner's own."""
+    seconds; ``assignment`` (n,) to begin with, else the planner's own; ``vms`` where they differ in more than size."""
 
     usage: Floats
     capacity: Floats
@@ -151,6 +152,7 @@ class Scenario:
     step: float
     start: float = 0.0
     assignment: Ints | None = None
+    vms: Sequence[Vm] = ()
 
 
 def simulate(scenario: Scenario, policy: Policy, *, every: int = 1, consolidate_every: int = 6) -> Record:
@@ -159,7 +161,7 @@ def simulate(scenario: Scenario, policy: Policy, *, every: int = 1, consolidate_
     count, steps = usage.shape[:2]
     lead = max(1, round(policy.move.lead / step))
     levels = Levels(np.nan_to_num(usage[:, 0]), lead)
-    vms = [Vm(str(number)) for number in range(len(scenario.capacity))]
+    vms = list(scenario.vms) or [Vm(str(number)) for number in range(len(scenario.capacity))]
     quick = replace(policy, packing=replace(policy.packing, windows=1, horizon=max(policy.move.lead, step)))
     trust = Trust()
     cell = _cell(scenario, vms, levels, quick)
@@ -170,7 +172,7 @@ def simulate(scenario: Scenario, policy: Policy, *, every: int = 1, consolidate_
         cell.packer.fill_in(scenario.assignment)
     record = Record(step, count)
     pasts: list[list[Past]] = [[] for _tenant in range(count)]
-    rules = [policy.move] * count
+    rules = [narrowed(policy, profile=guest.profile).move for guest in scenario.guests]
     checks = np.zeros((len(vms), policy.move.hold_of, usage.shape[2]))
     for now in range(steps):
         load = _judge(record, scenario, cell.packer.assignment, now)
@@ -209,7 +211,7 @@ def _cell(scenario: Scenario, vms: Sequence[Vm], levels: Levels, policy: Policy)
     packer = Packer(
         _demand(scenario, levels, Trust()),
         scenario.capacity,
-        fill=policy.packing.fill,
+        fill=np.array([narrowed(policy, group=vm.group).packing.fill for vm in vms]),
         sigma=policy.packing.sigma,
         correlation=0.0,
         strategy=policy.packing.strategy,
@@ -233,10 +235,14 @@ def _first(cell: Cell, scenario: Scenario, demand: Demand) -> None:
     plan = pack_all(demand, scenario.capacity[0], fill=packing.fill, sigma=packing.sigma, correlation=0.0, search=False)
     opened = np.arange(len(cell.vms)) <= plan.max()
     for guest in np.argsort(-cell.packer.mean.max(axis=(1, 2)), kind="stable"):
-        vm = cell.packer.choose(int(guest), opened)
+        may = cell.eligible(cell.guests[int(guest)])
+        vm = cell.packer.choose(int(guest), opened & may)
         if vm < 0:
-            vm = cell.packer.choose(int(guest))
-        cell.place(int(guest), vm if vm >= 0 else int(np.argmin(cell.packer.used().max(axis=(1, 2)))))
+            vm = cell.packer.choose(int(guest), may)
+        if vm < 0:  # nowhere: it is judged where it does least harm
+            full = cell.packer.used().max(axis=(1, 2))
+            vm = int(np.argmin(np.where(may, full, np.inf) if may.any() else full))
+        cell.place(int(guest), vm)
 
 
 def _judge(record: Record, scenario: Scenario, assignment: Ints, now: int) -> Floats:

@@ -243,6 +243,24 @@ def test_the_least_used_vm_is_emptied_when_all_of_it_fits_elsewhere() -> None:
     assert all(moved.target in (0, 1) for moved in steps[0].moves)
 
 
+def test_a_vm_that_is_busy_soon_is_not_emptied() -> None:
+    policy = read_policy({"move": {"per_run": 1, "per_hour": 1, "per_day": 1}, "consolidation": {"headroom": False}})
+    for window, steps in ((0, 0), (12, 1)):
+        cell = cell_of(guests(3), [0.2, 0.1, 0.1], VMS, placed=[0, 0, 1], policy=policy)
+        cell.packer.mean[2, window, 0] = 0.65 * cell.packer.mean[0, 0, 0] / 0.2 * 2
+        cell.packer.fill_in_again(np.array([0, 0, 1]))
+        guard = guard_of(cell)
+        found = mov.consolidate(cell, guard)
+        assert len([one for one in found if one.vm == 1]) == steps
+        assert guard.bites["consolidation.lead"] == 1 - steps
+
+
+def test_where_a_tenant_ran_before_counts_a_little() -> None:
+    for last, place in (("", 0), ("b", 1), ("gone", 0)):
+        cell = cell_of([*guests(2), Guest("new", "p", last=last)], [0.51, 0.5, 0.3], VMS[:2], placed=[0, 1, -1])
+        assert admit(cell, [2])[0].vm == place
+
+
 def test_no_vm_is_emptied_in_part_or_without_headroom() -> None:
     policy = read_policy({"move": {"per_run": 1, "per_hour": 1, "per_day": 1}})
     cell = cell_of(guests(4), [1.2, 1.5, 0.2, 0.6], VMS, placed=[0, 1, 2, 2], policy=policy)

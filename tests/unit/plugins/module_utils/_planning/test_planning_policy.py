@@ -65,6 +65,13 @@ def test_units_are_read() -> None:
         ({"overrides": [{"cel": "a", "set": {}}]}, "policy overrides[0]", "unknown key 'cel'"),
         ({"overrides": [{"cell": "a", "set": {"x": {}}}]}, "policy overrides[0]", "unknown section 'x'"),
         (
+            {"overrides": [{"group": "a", "set": {"packing": {"sigma": 2}}}]},
+            "policy overrides[0]",
+            "a group of VMs has no",
+        ),
+        ({"overrides": [{"profile": "a", "set": {"move": {"high": 1}}}]}, "policy overrides[0]", "a profile has no"),
+        ({"overrides": [{"profile": "a", "set": {"plan": {"worse": 1}}}]}, "policy overrides[0]", "a profile has no"),
+        (
             {"overrides": [{"profile": "a", "set": {"resize": {"low": 0.9}}}]},
             "policy resize.low, resize.high",
             "contradiction",
