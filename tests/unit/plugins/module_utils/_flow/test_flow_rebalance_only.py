@@ -56,7 +56,9 @@ def test_the_plan_of_the_cell_stays_under_review(store: Store) -> None:
 def test_only_a_vm_that_is_too_full_and_named_is_relieved_and_none_is_emptied(store: Store) -> None:
     learned(store, "big", flat(0.3))
     learned(store, "small", flat(0.3))
-    admit(store, vms=[vm("c"), vm("d")], requests=[{"id": "big", "profile": "big"}, {"id": "small", "profile": "small"}])
+    admit(
+        store, vms=[vm("c"), vm("d")], requests=[{"id": "big", "profile": "big"}, {"id": "small", "profile": "small"}]
+    )
     held = {one["key"]: sorted(one["allocations"]) for one in store.find("vms")}
     (full,) = [name for name, names in held.items() if "big" in names]
     for name in ("big", "small"):
@@ -69,11 +71,16 @@ def test_only_a_vm_that_is_too_full_and_named_is_relieved_and_none_is_emptied(st
         store.update("vms", document)
     moved = {a["from"]["vm"] for a in balance(store, "observe")["plan"]["actions"] if a["kind"] == "move"}
     assert full in moved
-    other = [name for name in held if name != full][0]
+    other = next(name for name in held if name != full)
     kinds = {a["kind"] for a in (balance(store, "observe", only=[other])["plan"] or {"actions": []})["actions"]}
     assert not kinds & {"move", "consolidate", "vm"}
     named = balance(store, "observe", only=[full])["plan"]["actions"]
     assert {a["from"].get("vm") for a in named if a["kind"] == "move"} == {full}
+
+
+def test_a_cell_without_vms_has_no_plan(tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path}/empty.db") as empty:
+        assert (balance(empty)["plan"], balance(empty)["changed"]) == (None, False)
 
 
 def test_a_vm_that_is_not_in_the_cell_is_refused(store: Store) -> None:
