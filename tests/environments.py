@@ -26,12 +26,13 @@ OLDEST_CORE = "ansible-core~=2.18.0"  # what requires_ansible promises
 PRODUCT = ROOT / "requirements.txt"
 TESTING = ROOT / "tests" / "requirements.txt"
 UNITS = ROOT / "tests" / "unit" / "requirements.txt"
+OPERATING = ROOT / "tests" / "operator" / "requirements.txt"
 # libvirt-python is built from source; venv is a package of its own on Debian.
 DEBIAN = ("python3-venv", "python3-dev", "gcc", "pkg-config", "libvirt-dev")
 # Without it ansible-test leaves one of its tests out, with no more than a warning.
 LINTERS = ("shellcheck",)
 # What tests/contract runs for real.
-SERVERS = ("prometheus",)
+SERVERS = ("prometheus", "prometheus-alertmanager", "jq")
 
 
 class ToolError(Exception):
@@ -155,6 +156,13 @@ def testing() -> Path:
     system_packages(*DEBIAN)
     checkout()
     return environment("venv", Path(sys.executable), "ansible-core", [PRODUCT, TESTING])
+
+
+def operating() -> Path:
+    """The environment of the operators' tools (tests/operator): large, so apart from that of the checks."""
+    system_packages(*DEBIAN)
+    checkout()
+    return environment("operating", Path(sys.executable), "ansible-core", [PRODUCT, OPERATING])
 
 
 def supported() -> list[Path]:

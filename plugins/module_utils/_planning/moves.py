@@ -93,13 +93,13 @@ def hot(cell: Cell, checks: Floats | None) -> list[tuple[int, str, float]]:
     """
     rule = cell.policy.move
     ahead = cell.packer.used(_deviations(rule.quantile))[:, : lead_windows(cell.policy, rule.lead)]
-    peak = ahead.reshape(len(ahead), -1).max(axis=1, initial=0.0)
+    peak = ahead.max(axis=tuple(range(1, ahead.ndim)), initial=0.0)
     measured = np.zeros(len(peak))
     held = np.zeros(len(peak), dtype=bool)
     if checks is not None and checks.shape[1]:
         last = np.nan_to_num(checks[:, -rule.hold_of :])
         held = ((last > rule.high).sum(axis=1) >= rule.hold).any(axis=1)
-        measured = last.reshape(len(last), -1).max(axis=1, initial=0.0)
+        measured = last.max(axis=tuple(range(1, last.ndim)), initial=0.0)
     found: list[tuple[int, str, float]] = []
     for vm in np.flatnonzero((peak > rule.high) | held):
         if held[vm]:

@@ -86,6 +86,11 @@ def test_only_a_vm_that_is_too_full_and_named_is_relieved_and_none_is_emptied(st
     assert {a["from"].get("vm") for a in named if a["kind"] == "move"} == {full}
 
 
+def test_a_cell_without_vms_has_no_plan(tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path}/empty.db") as empty:
+        assert (balance(empty)["plan"], balance(empty)["changed"]) == (None, False)
+
+
 def test_a_vm_that_is_not_in_the_cell_is_refused(store: Store) -> None:
     with pytest.raises(InputError, match="gone: there is no such VM in this cell"):
         balance(store, only=["b", "gone"])
