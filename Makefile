@@ -16,7 +16,7 @@ test: ## set up everything and pass all tests
 	$(PYTHON) tests/checks.py
 
 check: ## only the checks that need no virtual machine
-	$(PYTHON) tests/checks.py style types lint package sanity units contract
+	$(PYTHON) tests/checks.py style types lint package sanity units contract operator
 
 bench: ## run one benchmark: NAME=forecast [DATA=DIR] [ARGS=--json]
 	$(PYTHON) tests/bench.py '$(NAME)' '$(DATA)' $(ARGS)

@@ -144,13 +144,20 @@ def contract() -> None:
     )
 
 
+def operator() -> None:
+    """AWX, Event-Driven Ansible and the execution environment, with the tools that people run them with."""
+    environments.system_packages(*environments.SERVERS)
+    home = environments.operating()
+    run(["pytest", "-p", "no:cacheprovider", "-v", "--durations=5", "tests/operator"], env=variables(home), cwd=CHECKOUT)
+
+
 def lab() -> None:
     """The whole loop in real virtual machines."""
     home = environments.testing()
     run(["pytest", "-p", "no:cacheprovider", "-v", "--durations=15", "tests/lab"], env=variables(home), cwd=CHECKOUT)
 
 
-CHECKS: tuple[Callable[[], None], ...] = (style, types, lint, package, sanity, units, contract, lab)
+CHECKS: tuple[Callable[[], None], ...] = (style, types, lint, package, sanity, units, contract, operator, lab)
 
 
 def main() -> int:

@@ -239,7 +239,9 @@ _raw:
               returned: always
               sample: "2026-01-31T09:05:20Z"
     cpu:
-      description: The forecast of CPU in cores. RV(_raw[].memory), RV(_raw[].io_read) and RV(_raw[].io_write) look the same.
+      description:
+        - The forecast of CPU in cores.
+        - RV(_raw[].memory), RV(_raw[].io_read) and RV(_raw[].io_write) look the same.
       type: dict
       returned: for a profile
       contains:
