@@ -133,28 +133,26 @@ def units() -> None:
     _ansible_test("units", "--num-workers", str(os.cpu_count() or 1))
 
 
+def _pytest(home: Path, folder: str, *words: str) -> None:
+    command = ["pytest", "-p", "no:cacheprovider", "-v", "--durations=15", *words, folder]
+    run(command, env=variables(home), cwd=CHECKOUT)
+
+
 def contract() -> None:
     """What files promise each other, the modules run for real, the stores against real servers, the benchmark bars."""
     environments.system_packages(*environments.SERVERS)
-    home = environments.testing()
-    run(
-        ["pytest", "-p", "no:cacheprovider", "-v", "--durations=10", "tests/contract"],
-        env=variables(home),
-        cwd=CHECKOUT,
-    )
+    _pytest(environments.testing(), "tests/contract", "-n", str(os.cpu_count() or 1), "--dist", "loadfile")
 
 
 def operator() -> None:
     """AWX, Event-Driven Ansible and the execution environment, with the tools that people run them with."""
     environments.system_packages(*environments.SERVERS)
-    home = environments.operating()
-    run(["pytest", "-p", "no:cacheprovider", "-v", "--durations=5", "tests/operator"], env=variables(home), cwd=CHECKOUT)
+    _pytest(environments.operating(), "tests/operator")
 
 
 def lab() -> None:
     """The whole loop in real virtual machines."""
-    home = environments.testing()
-    run(["pytest", "-p", "no:cacheprovider", "-v", "--durations=15", "tests/lab"], env=variables(home), cwd=CHECKOUT)
+    _pytest(environments.testing(), "tests/lab")
 
 
 CHECKS: tuple[Callable[[], None], ...] = (style, types, lint, package, sanity, units, contract, operator, lab)
