@@ -11,7 +11,7 @@ from importlib import metadata
 from .errors import MissingLibrary
 
 # Name of the distribution: least version. requirements.txt says the same; a contract test compares them.
-MINIMUM = {"numpy": "1.24", "statsmodels": "0.14", "pymongo": "4.6", "libvirt-python": "7.0"}
+MINIMUM = {"numpy": "1.24", "pymongo": "4.6", "libvirt-python": "7.0"}
 
 
 def _numbers(version: str) -> tuple[int, ...]:

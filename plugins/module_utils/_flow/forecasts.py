@@ -232,19 +232,26 @@ def inline(
     one per step up to now if ``times`` is None. Raises InputError naming the series."""
     try:
         grid, step, start = _gridded(times, values, asked, now)
-        levels = sorted({*LEVELS, *asked.levels})
-        result = forecast(
-            grid[None, :],
-            step,
-            start,
-            max(math.ceil((asked.end - start) / step - 1e-9), 1),
-            levels,
-            lower=0.0 if not (values < 0).any() else None,
-            upper=None if most is None else np.array([most]),
-        )
+        text = f"{step} {start} {asked} {most}"
+        digest = hashlib.sha256(text.encode() + np.ascontiguousarray(grid).tobytes()).hexdigest()
+        if digest not in _cache:
+            _remember(digest, _inline(grid, step, start, asked, most))
     except InputError as error:
         raise InputError(error.message, item=error.item or f"series {name}", hint=error.hint) from error
-    return {"name": name, **_computed(result, 0, asked), "last_error": None, "source": "inline"}
+    return {"name": name, **_cache[digest]}
+
+
+def _inline(grid: Floats, step: float, start: float, asked: Span, most: float | None) -> dict[str, Any]:
+    result = forecast(
+        grid[None, :],
+        step,
+        start,
+        max(math.ceil((asked.end - start) / step - 1e-9), 1),
+        sorted({*LEVELS, *asked.levels}),
+        lower=0.0 if not (grid < 0).any() else None,
+        upper=None if most is None else np.array([most]),
+    )
+    return {**_computed(result, 0, asked), "last_error": None, "source": "inline"}
 
 
 def _gridded(times: Floats | None, values: Floats, asked: Span, now: datetime) -> tuple[Floats, float, float]:

@@ -187,8 +187,8 @@ def _rule(local: Floats, clock: _Clock, half: float, today: float, per_day: floa
         return None
     _count, centre = clock.densest(half)
     rest = (local - centre + DAY / 2) % DAY - DAY / 2
-    inside = np.sort(rest[np.abs(rest) <= 2 * half])
-    second = (centre + (_middle(inside) if inside.size else 0.0)) % DAY
+    ordered = np.sort(rest[np.abs(rest) <= 2 * half])
+    second = (centre + (_middle(ordered) if ordered.size else 0.0)) % DAY
     rest = (local - second + DAY / 2) % DAY - DAY / 2
     near = np.abs(rest) <= 2 * half
     hits = np.unique(np.rint((local[near] - rest[near] - second) / DAY).astype(np.int64))

@@ -134,7 +134,7 @@ def _groups(known: Bools, seasons: Sequence[Season], step: float, horizon: int) 
         count = min(int((slots - int(first[row]) + 0.5) // length), candidates.MOST_CYCLES + backtest.ORIGINS)
         # A cycle counts only if it was mostly seen, and a backtest needs something that came.
         tested = known[row, -math.ceil(backtest.origins(count) * length) :].sum() if count >= 2 else 0
-        if count < 2 or enough[row] < 0.3 * count * length or tested < max(0.1 * length, 1):
+        if count < 2 or enough[row] < 0.3 * count * length or tested < max(0.25 * length, 1):
             count, length = 0, float(max(horizon, 1))
         rows.setdefault((length, count), []).append(row)
     return {key: np.array(index, dtype=np.int64) for key, index in rows.items()}

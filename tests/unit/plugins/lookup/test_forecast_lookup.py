@@ -159,3 +159,34 @@ def test_refusals_say_what_and_where(world):
     assert len(said) == len(REFUSED)
     for (terms, options, message), text in zip(REFUSED, said):
         assert message in text, (terms, options)
+
+
+OPENED = """
+import json
+from ansible.plugins.loader import init_plugin_loader, lookup_loader
+
+init_plugin_loader()
+from ansible_collections.predictive.tenancy.plugins.module_utils._store import connect
+
+opened = []
+real = connect.open_store
+connect.open_store = lambda *args, **more: opened.append(args) or real(*args, **more)
+answers = []
+for turn in range(5):
+    plugin = lookup_loader.get("predictive.tenancy.forecast")
+    answers.append(plugin.run(["web"], variables={"tenancy_now": "2026-02-02T00:00:00Z"}, horizon="7d", step="1h"))
+print(json.dumps([len(opened), all(answer == answers[0] for answer in answers), answers[0][0]["cpu"]["source"]]))
+"""
+
+
+def test_a_run_opens_the_store_once_and_answers_the_same(world):
+    folder, uri = world
+    done = subprocess.run(
+        [sys.executable, "-c", OPENED],
+        env=environment(folder, TENANCY_STORE=uri),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [1, True, "computed"]

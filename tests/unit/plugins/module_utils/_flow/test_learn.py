@@ -134,6 +134,35 @@ def test_forecasts_are_plain_and_come_from_the_store_where_it_covers(store):
     assert forecasts.forecasts(store, ["web"], NOW, far)[0]["cpu"]["quantiles"] is answer["quantiles"]
 
 
+def test_inline_series_are_forecast_once_whatever_their_order(monkeypatch):
+    asked = forecasts.span(NOW, 86400, 3600, [0.5, 0.95])
+    times = NOW.timestamp() - np.arange(1, 10 * 24 + 1)[::-1] * 3600.0
+    values = 2 + np.sin(2 * np.pi * times / DAY)
+    made = []
+    real = forecasts.forecast
+    monkeypatch.setattr(forecasts, "forecast", lambda *args, **more: made.append(1) or real(*args, **more))
+    first = forecasts.inline("a", times, values, asked, NOW)
+    order = np.random.default_rng(0).permutation(times.size)
+    again = forecasts.inline("b", times[order], values[order], asked, NOW)
+    assert {**first, "name": "b"} == again
+    assert len(made) == 1
+    # Any other value, bound or question is another forecast.
+    forecasts.inline("a", times, values + 0.1, asked, NOW)
+    forecasts.inline("a", times, values, asked, NOW, 2.0)
+    forecasts.inline("a", times, values, forecasts.span(NOW, 43200, 3600, [0.5]), NOW)
+    assert len(made) == 4
+
+
+def test_new_history_is_forecast_anew(store):
+    far = forecasts.span(NOW, 7 * 86400, 3600, [0.5])
+    first = forecasts.forecasts(store, ["web"], NOW, far)[0]["cpu"]
+    assert first["source"] == "computed"
+    late = array("d", [NOW.timestamp() - 300.0])
+    store.append_usage([UsageBatch("web", "east", late, {"cpu": array("d", [9.0])})])
+    second = forecasts.forecasts(store, ["web"], NOW, far)[0]["cpu"]
+    assert second["quantiles"] != first["quantiles"]
+
+
 def test_what_cannot_be_asked_for_is_refused(store):
     for bad in ((0, 300, [0.5]), (3600, 0, [0.5]), (3600, 300, []), (3600, 300, [0.9, 0.5]), (9e9, 1, [0.5])):
         with pytest.raises(InputError):

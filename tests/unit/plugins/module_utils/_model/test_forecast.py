@@ -97,6 +97,34 @@ def test_gaps_are_bridged_and_not_scored():
     assert np.nanmean(np.abs(result.values[:, 2] - values[:, -DAY:])) < 0.2
 
 
+def test_an_outage_that_covers_the_backtest_gives_a_flat_forecast():
+    rng = np.random.default_rng(11)
+    values = daily(rng, 20, rows=2)
+    values[0, 6 * DAY : -3] = np.nan
+    values[1, 6 * DAY :] = np.nan
+    result = forecast(values, STEP, 0.0, DAY)
+    assert np.isfinite(result.values).all()
+    assert [trust.model for trust in result.trust] == ["flat", "flat"]
+    assert (result.values[:, 5] > result.values[:, 2]).all()
+
+
+def test_an_hour_of_history_does_not_pretend_to_know_the_day():
+    values = np.full((1, 12), 3.0)
+    early = forecast(values, 300.0, 0.0, 12).values[0]
+    assert early[5, 0] >= 3.0 + 0.8 * 3.0
+    later = forecast(np.full((1, 288), 3.0), 300.0, 0.0, 12).values[0]
+    assert later[5, 0] == pytest.approx(3.0, abs=0.05)
+
+
+def test_an_aperiodic_series_gets_a_band_as_wide_as_itself():
+    rng = np.random.default_rng(12)
+    walk = 50 + np.cumsum(rng.normal(0, 1, (60, 15 * DAY)), axis=1)
+    result = forecast(walk[:, :-DAY], STEP, 0.0, DAY)
+    covered = (walk[:, -DAY:] <= result.values[:, 5]).mean()
+    assert 0.85 <= covered <= 0.99
+    assert ((walk[:, -DAY:] >= result.values[:, 0]) | (result.values[:, 0] == 0)).mean() >= 0.85
+
+
 def test_online_scores_widen_what_was_too_narrow():
     levels = list(LEVELS)
     narrow = np.repeat(np.linspace(0.9, 1.1, len(levels))[:, None], 288, axis=1)
@@ -167,6 +195,35 @@ def test_a_scale_and_a_constant_move_the_forecast_with_them(seed, scale, constan
     plain = forecast(values, STEP, 0.0, DAY, lower=None)
     moved = forecast(values * scale + constant * scale, STEP, 0.0, DAY, lower=None)
     np.testing.assert_allclose(moved.values, (plain.values + constant) * scale, rtol=2e-3, atol=2e-3 * scale)
+
+
+outages = st.lists(st.tuples(st.integers(0, 11), st.integers(1, 11)), max_size=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), outages, st.sampled_from([0.2, 1.0]), st.sampled_from([LEVELS, (0.5,), (0.9, 0.999)]))
+def test_long_histories_with_outages_give_finite_ordered_quantiles(seed, missing, part, levels):
+    rng = np.random.default_rng(seed)
+    values = daily(rng, 12, noise=1.0, rows=2)
+    for first, length in missing:
+        values[0, first * DAY : (first + length) * DAY] = np.nan
+    values[rng.random(values.shape) > part] = np.nan
+    result = forecast(values, STEP, 0.0, 3 * DAY, levels, upper=np.array([9.0, np.nan]))
+    assert np.isfinite(result.values).all()
+    assert (np.diff(result.values, axis=1) >= 0).all()
+    assert result.values.min() >= 0
+    assert result.values[0].max() <= 9
+    assert len(result.trust) == 2
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.permutations(list(range(5))))
+def test_each_series_is_forecast_by_itself(seed, order):
+    values = daily(np.random.default_rng(seed), 9, noise=1.0, rows=5)
+    together = forecast(values, STEP, 0.0, DAY)
+    shuffled = forecast(values[order], STEP, 0.0, DAY)
+    np.testing.assert_allclose(shuffled.values, together.values[order], rtol=1e-5, atol=1e-5)
+    assert [shuffled.trust[place].model for place in range(5)] == [together.trust[row].model for row in order]
 
 
 @settings(max_examples=60, deadline=None)
