@@ -167,7 +167,7 @@ def test_the_runner_runs_each_template_on_a_cell_without_vms(template: dict[str,
     )
     text = done.stdout.read()
     if template["playbook"] == "rebalance_vm.yml":  # it is about one VM, and says so when there is none
-        assert "none" in text
+        assert "none could not be measured" in " ".join(text.split()), text
         return
     assert (done.status, done.rc) == ("successful", 0), text
     if template["name"] == "recommend":
