@@ -134,6 +134,13 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     var: replayed.table
 
+- name: Take the history into a store
+  predictive.tenancy.workload_observe:
+    store: sqlite:////tmp/tenancy-example/store.db
+    files:
+      - {path: /tmp/tenancy/requests.csv, kind: requests}
+      - {path: /tmp/tenancy/usage.csv, kind: usage}
+
 - name: What would no moves at all have cost, in the VMs of a cell
   predictive.tenancy.policy_replay:
     store: sqlite:////tmp/tenancy-example/store.db

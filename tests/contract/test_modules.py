@@ -54,6 +54,7 @@ STEPS = {
         Step("tenancy_report", "report"),
         Step("store_backup", "backup"),
         Step("tenancy_metrics", "metrics"),
+        Step("policy_replay", "replay"),
         Step("workload_profile", "absent"),
     )
 }
@@ -97,6 +98,7 @@ def arguments(label: str, state: Path) -> dict[str, Any]:
         "report": {**dated, "dest": f"{state}/report.html"},
         "backup": {**dated, "path": f"{state}/store.backup"},
         "metrics": {**dated, "dest": f"{state}/tenancy.prom"},
+        "replay": {**plan, "span": "1d", "dest": f"{state}/replay.svg"},
         "absent": {**dated, "profiles": [{"name": "unused"}], "state": "absent"},
     }
     return given[label]
@@ -225,7 +227,8 @@ def test_results_are_of_one_shape_and_agree_with_changed(walked: dict[str, Step]
 
 def examples() -> list[dict[str, Any]]:
     """A play for each module of the controller and each lookup, of its examples."""
-    sources = [(name, importlib.import_module(f"{PACKAGE}.modules.{name}").EXAMPLES) for name in CONTROLLER]
+    flow = dict.fromkeys(step.module for step in STEPS.values())  # what comes first makes what the next one reads
+    sources = [(name, importlib.import_module(f"{PACKAGE}.modules.{name}").EXAMPLES) for name in flow]
     sources.append(("forecast", importlib.import_module(f"{PACKAGE}.lookup.forecast").EXAMPLES))
     return [
         {"name": name, "hosts": "localhost", "gather_facts": False, "tasks": yaml.safe_load(text)}
