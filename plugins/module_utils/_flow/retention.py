@@ -40,7 +40,8 @@ def _plans(store: Store, before: datetime) -> Iterator[str]:
 
 
 def _ended(plan: Document, before: datetime) -> bool:
-    return plan["state"] != "applying" and (plan["state"] != "recommended" or plan["expires_at"] < before)
+    waits = plan["state"] == "recommended" and plan["expires_at"] >= before
+    return plan["state"] != "applying" and not waits
 
 
 def prune(store: Store, before: datetime, *, dry: bool) -> int:
