@@ -337,6 +337,36 @@ with open_store({uri!r}) as store:
         assert store.keys("plans") == ["p"]
 
 
+LISTING = """
+import sys
+from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
+def peak():  # of this process alone; ru_maxrss begins with its parent's
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+with open_store(sys.argv[1], read_only=True) as store:
+    before = peak()
+    documents = store.find("profiles")
+    count = len(list(documents)) if sys.argv[2] == "kept" else sum(1 for _document in documents)
+    print(count, peak() - before)
+"""
+
+
+def test_many_profiles_are_listed_in_bounded_memory(one_uri: str) -> None:
+    count, text = 10_000, "x" * 6000  # 60 MB
+    with open_store(one_uri) as store:
+        for begin in range(0, count, 1000):
+            store.put_many("profiles", [{"key": f"p{begin + one}", "text": text} for one in range(1000)])
+    grown = {}
+    for how in ("kept", "one by one"):
+        command = [sys.executable, "-c", LISTING, one_uri, how]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found, kibibytes = map(int, done.stdout.split())
+        assert found == count
+        grown[how] = kibibytes / 1024
+    assert grown["kept"] > 57, "the measurement does not see what is held"
+    assert grown["one by one"] < 35, "more than a page and SQLite's cache of 16 MiB"
+
+
 def test_the_journal_mode_is_kept_and_can_be_changed(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
 
