@@ -177,11 +177,13 @@ def distances(asked: Floats, known: Floats) -> Floats:
 
 def usual(days: Floats) -> Floats:
     """The middle of the descriptions of days (days, NAMES): the usual day; NaN for what no day tells."""
-    told = np.isfinite(days).any(axis=0)
-    result = np.full(days.shape[1], np.nan)
-    if told.any():
-        result[told] = np.nanmedian(days[:, told], axis=0)
-    return result
+    # By hand: numpy's median of few values with NaN among them takes most of the time of learning.
+    if not len(days):
+        return np.full(days.shape[1], np.nan)
+    ordered, count = np.sort(days, axis=0), np.isfinite(days).sum(axis=0)
+    names = np.arange(days.shape[1])
+    low, high = ordered[np.maximum(count - 1, 0) // 2, names], ordered[np.minimum(count // 2, len(days) - 1), names]
+    return np.where(count > 0, 0.5 * (low + high), np.nan)
 
 
 def radius(days: Floats) -> float:

@@ -56,6 +56,9 @@ def _superposed(times: Floats, guesses: Floats, now: float, name: str) -> tuple[
         rest = without(rest, best)
         if len(rest) < gaps.LEAST or best.hours or best.days:
             break
+        # The gaps of the first train hid those of the next.
+        again, _prominence = gaps.modes(*pack([rest]), orders=3, peaks=3)
+        guesses = again[0][np.isfinite(again[0])]
     explained = 1 - len(rest) / len(times)
     return tuple(found) if explained >= 0.6 else ()
 

@@ -103,3 +103,15 @@ def test_any_usage_has_a_description_without_infinities(values):
     found = matching.features({"cpu": values}, STEP, MONDAY, unknown, unknown)
     assert found.shape == (len(values), len(matching.NAMES))
     assert not np.isinf(found).any()
+
+
+def test_the_usual_day_is_the_median_of_what_days_tell():
+    rng = np.random.default_rng(3)
+    for count in range(1, 12):
+        days = rng.normal(size=(count, 24))
+        days[:, 1:][rng.random((count, 23)) < 0.4] = np.nan
+        told = np.isfinite(days).any(axis=0)
+        found = matching.usual(days)
+        np.testing.assert_allclose(found[told], np.nanmedian(days[:, told], axis=0))
+        assert np.isnan(found[~told]).all()
+    assert np.isnan(matching.usual(np.empty((0, 24)))).all()
