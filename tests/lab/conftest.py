@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+import runtimes
 from ansible_collections.predictive.tenancy.tests.environments import BUILD
 from laboratory import Lab
 
@@ -37,3 +39,10 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def virtual_machines(lab: Lab) -> None:
     """The lab's virtual machines run."""
     assert lab.virsh("list", "--name").split() == ["vm1", "vm2"]
+
+
+@pytest.fixture(scope="session")
+def second_vm(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[None]]:
+    """What is tested in vm2 while other tests use vm1."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(runtimes.story, lab, tmp_path_factory.mktemp("runtimes"))

@@ -13,7 +13,7 @@ import shutil
 
 from .._core.errors import CommandError
 from . import apply
-from .host import Host, Outcome, service_unit, write_text
+from .host import Host, Outcome, service_unit, slice_unit, write_text
 from .limits import Machine
 from .sandboxes import Sandbox, require_runtime
 from .units import CHECKPOINT, SETTINGS
@@ -60,6 +60,8 @@ def take(host: Host, work: Work, sandbox: Sandbox) -> None:
         raise
     # The runtime has ended the sandbox; this keeps systemd from starting it again.
     apply.stop_services(host, [service_unit(sandbox.runtime, instance)])
+    unit = slice_unit(instance)  # with what its cgroup still holds of the page cache
+    host.systemctl("stop", "--", unit, doing="stopping the slice", item=unit)
     settings = SETTINGS[sandbox.runtime](sandbox, "restore", host.paths.place(instance))
     write_text(f"{host.paths.place(instance)}/settings", settings)
     os.rename(folder + ".new", folder)

@@ -16,7 +16,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 from laboratory import Lab
 
 VM = "vm2"
@@ -64,13 +63,6 @@ def archive(folder: Path, kind: str) -> dict[str, str]:
     return {"kind": f"tar.{kind}", "path": str(target), "sum": hashlib.sha256(target.read_bytes()).hexdigest()}
 
 
-@pytest.fixture(scope="module")
-def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """Both archives."""
-    folder = tmp_path_factory.mktemp("kata")
-    return {kind: archive(folder, kind) for kind in LAYOUTS}
-
-
 def role(lab: Lab, folder: Path, name: str, *words: str, **values: Any) -> str:
     """Run a role; what it printed."""
     play = folder / f"{name}.yml"
@@ -92,42 +84,50 @@ def links(lab: Lab) -> list[str]:
     return [line.removeprefix("/opt/kata/") for line in shown.splitlines()]
 
 
-def test_kata_is_checked_installed_upgraded_and_removed(
-    lab: Lab, archives: dict[str, dict[str, str]], tmp_path: Path
-) -> None:
+def kata(lab: Lab, folder: Path) -> None:
+    """Checked first, installed from one archive, upgraded to the other, run again, removed."""
+    archives = {kind: archive(folder, kind) for kind in LAYOUTS}
     given = {"archives": list(archives.values())}
-    old = {"kata_archive_url": "file:///root/kata.tar.xz", "kata_archive_checksum": archives["xz"]["sum"]}
-    new = {"kata_archive_url": "file:///root/kata.tar.zst", "kata_archive_checksum": archives["zst"]["sum"]}
-    refused = role(lab, tmp_path, "kata", **{**new, "kata_archive_checksum": ""})
+    old, new = (
+        {"kata_archive_url": f"file:///root/kata.tar.{kind}", "kata_archive_checksum": archives[kind]["sum"]}
+        for kind in ("xz", "zst")
+    )
+    refused = role(lab, folder, "kata", **{**new, "kata_archive_checksum": ""})
     assert "take it from a copy that you have verified" in refused
-    planned = counts(role(lab, tmp_path, "kata", "--check", **given, **old))
-    assert planned["failed"] == 0
-    assert planned["changed"] > 0
+    assert counts(role(lab, folder, "kata", "--check", **given, **old))["failed"] == 0
     assert lab.ssh(VM, "ls -d /opt/kata /usr/local/bin/containerd-shim-kata-v2 2>/dev/null", check=False) == ""
-    assert counts(role(lab, tmp_path, "kata", **given, **old))["failed"] == 0
+    assert counts(role(lab, folder, "kata", **given, **old))["failed"] == 0
     assert links(lab) == list(LAYOUTS["xz"])[:2]
-    assert counts(role(lab, tmp_path, "kata", **new))["failed"] == 0  # an upgrade
+    assert counts(role(lab, folder, "kata", **new))["failed"] == 0
     assert links(lab) == list(LAYOUTS["zst"])[:2]
     assert "io.containerd.kata.v2" in lab.ssh(VM, "containerd config dump")
     assert lab.ssh(VM, "systemctl is-active containerd").strip() == "active"
     loaded = lab.ssh(VM, "lsmod")
     assert all(re.search(rf"^{name} ", loaded, re.MULTILINE) for name in ("kvm_amd", "vhost_vsock", "vhost_net"))
-    again = counts(role(lab, tmp_path, "kata", **new))
+    again = counts(role(lab, folder, "kata", **new))
     assert (again["changed"], again["failed"]) == (0, 0)
-    assert counts(role(lab, tmp_path, "kata", kata_state="absent"))["failed"] == 0
+    assert counts(role(lab, folder, "kata", kata_state="absent"))["failed"] == 0
     left = "ls -d /opt/kata /usr/local/bin/containerd-shim-kata-v2 /etc/containerd/conf.d/kata.toml"
     assert lab.ssh(VM, f"{left} 2>/dev/null", check=False) == ""
     assert "io.containerd.kata.v2" not in lab.ssh(VM, "containerd config dump")
 
 
-def test_gvisor_is_removed_checked_and_installed_again(lab: Lab, tmp_path: Path) -> None:
+def gvisor(lab: Lab, folder: Path) -> None:
+    """Removed, checked, and installed again."""
     present = "command -v runsc; ls -d /var/lib/tenancy/rootfs/base"
-    assert counts(role(lab, tmp_path, "gvisor", gvisor_state="absent"))["failed"] == 0
+    assert counts(role(lab, folder, "gvisor", gvisor_state="absent"))["failed"] == 0
     assert lab.ssh(VM, f"{present} 2>/dev/null", check=False) == ""
-    planned = counts(role(lab, tmp_path, "gvisor", "--check"))
+    planned = counts(role(lab, folder, "gvisor", "--check"))
     assert (planned["failed"], planned["changed"]) == (0, 2)
     assert lab.ssh(VM, f"{present} 2>/dev/null", check=False) == ""
-    done = counts(role(lab, tmp_path, "gvisor"))
+    done = counts(role(lab, folder, "gvisor"))
     assert (done["failed"], done["changed"]) == (0, 2)
     assert len(lab.ssh(VM, present).split()) == 2
     assert lab.ssh(VM, "runsc --ignore-cgroups --network=none do echo works").strip() == "works"
+
+
+def story(lab: Lab, folder: Path) -> None:
+    """All of it, in one VM, while other tests use the other one: it takes minutes, most of them waiting."""
+    lab.module(VM, "predictive.tenancy.vm_partition", tenants=[], purge=True)
+    kata(lab, folder)
+    gvisor(lab, folder)
