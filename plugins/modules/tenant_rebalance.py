@@ -283,13 +283,13 @@ state:
   returned: success
   sample: recommended
 results:
-  description: One entry for each action.
+  description: One entry for each action, and one for each other plan whose state or verdict this run has changed.
   type: list
   elements: dict
   returned: success
   contains:
     name:
-      description: The action, its kind and tenant.
+      description: The action, its kind and tenant; or the id of a plan.
       type: str
       returned: always
       sample: a1 resize web_1
@@ -299,7 +299,7 @@ results:
       returned: always
       sample: false
     actions:
-      description: Its kind.
+      description: Its kind; of a plan V(verify), or its new state.
       type: list
       elements: str
       returned: always

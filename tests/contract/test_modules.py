@@ -51,6 +51,7 @@ STEPS = {
         Step("tenant_rebalance", "apply"),
         Step("workload_profile_info", "info", quiet=True),
         Step("tenancy_report", "report"),
+        Step("policy_replay", "replay"),
         Step("workload_profile", "absent"),
     )
 }
@@ -92,6 +93,7 @@ def arguments(label: str, state: Path) -> dict[str, Any]:
         "apply": {**plan, "mode": "apply"},
         "info": common,
         "report": {**dated, "dest": f"{state}/report.html"},
+        "replay": {**plan, "span": "2d", "step": "1h", "dest": f"{state}/replay.svg"},
         "absent": {**dated, "profiles": [{"name": "unused"}], "state": "absent"},
     }
     return given[label]
