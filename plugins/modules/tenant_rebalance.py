@@ -169,9 +169,10 @@ plan:
     score:
       description:
         - The VMs in use plus forty times what their peaks exceed the fill by, before and after; lower is better.
+        - Beside it the VMs in use before and after, and the least number that could hold the mean demand at all.
       type: dict
       returned: always
-      sample: {before: 3.9, after: 2.0}
+      sample: {before: 3.9, after: 2.0, vms_before: 3, vms_after: 2, vms_least: 2}
     limits:
       description: How often each guardrail held something back.
       type: dict
