@@ -134,17 +134,17 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     var: replayed.table
 
-- name: Take the history into a store
+- name: Keep the history in a store
   predictive.tenancy.workload_observe:
-    store: sqlite:////tmp/tenancy-example/store.db
+    store: sqlite:////tmp/tenancy/replay.db
     files:
-      - {path: /tmp/tenancy/requests.csv, kind: requests}
       - {path: /tmp/tenancy/usage.csv, kind: usage}
 
-- name: What would no moves at all have cost, in the VMs of a cell
+- name: What would no moves at all have cost
   predictive.tenancy.policy_replay:
-    store: sqlite:////tmp/tenancy-example/store.db
-    cell: north
+    store: sqlite:////tmp/tenancy/replay.db
+    capacity: {cpu: 2, memory: 1400MiB}
+    span: 2d
     policies:
       - name: default
       - {name: still, policy: {move: {enabled: false}, consolidation: {enabled: false}}}

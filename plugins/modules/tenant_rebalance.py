@@ -178,9 +178,10 @@ plan:
     score:
       description:
         - The VMs in use plus forty times what their peaks exceed the fill by, before and after; lower is better.
+        - Beside it the VMs in use before and after, and the least number that could hold the mean demand at all.
       type: dict
       returned: always
-      sample: {before: 3.9, after: 2.0}
+      sample: {before: 3.9, after: 2.0, vms_before: 3, vms_after: 2, vms_least: 2}
     limits:
       description: How often each guardrail held something back.
       type: dict
@@ -292,13 +293,13 @@ state:
   returned: success
   sample: recommended
 results:
-  description: One entry for each action.
+  description: One entry for each action, and one for each other plan whose state or verdict this run has changed.
   type: list
   elements: dict
   returned: success
   contains:
     name:
-      description: The action, its kind and tenant.
+      description: The action, its kind and tenant; or the id of a plan.
       type: str
       returned: always
       sample: a1 resize web_1
@@ -308,7 +309,7 @@ results:
       returned: always
       sample: false
     actions:
-      description: Its kind.
+      description: Its kind; of a plan V(verify), or its new state.
       type: list
       elements: str
       returned: always

@@ -98,7 +98,7 @@ def arguments(label: str, state: Path) -> dict[str, Any]:
         "report": {**dated, "dest": f"{state}/report.html"},
         "backup": {**dated, "path": f"{state}/store.backup"},
         "metrics": {**dated, "dest": f"{state}/tenancy.prom"},
-        "replay": {**plan, "span": "1d", "dest": f"{state}/replay.svg"},
+        "replay": {**plan, "span": "2d", "step": "1h", "dest": f"{state}/replay.svg"},
         "absent": {**dated, "profiles": [{"name": "unused"}], "state": "absent"},
     }
     return given[label]

@@ -47,6 +47,12 @@ class Entry:
     vm: int = -1
     last: str = ""
 
+    @property
+    def confidence(self) -> float:
+        """How far the least trusted of the profile's forecasts may be trusted."""
+        patterns = (self.profile.get("patterns") or {}).values()
+        return round(min((float(one.get("confidence") or 0.0) for one in patterns), default=0.0), 3)
+
 
 @dataclass
 class Picture:

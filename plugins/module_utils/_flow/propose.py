@@ -21,6 +21,7 @@ from .._planning.policy_reader import narrowed, policy_document
 from .._planning.resize import Observed, Resized, resize
 from .._planning.sizing import tenant_limits
 from .._planning.verdict import RULES, cautious
+from .._planning.wholeplan import least_vms
 from .._store.interface import Document, Store
 from .cells import Entry, Picture, demand_of, picture
 from .observed import Measured, observed, vm_checks
@@ -78,7 +79,7 @@ def propose(
     pict = picture(store, vms, dict(profiles or {}), [], policy, now)
     history = Measured(store, pict, policy, now)
     seen = observed(pict, history, tenants, measured, policy, now)
-    before = float(moves.score(pict.cell, range(len(pict.keys))))
+    before, vms_before = float(moves.score(pict.cell, range(len(pict.keys)))), _in_use(pict)
     proposal = Proposal(pict)
     proposal.actions, proposal.notes = take_back(pict, undo)
     proposal.notes += [f"the rule {rule} is trusted {share:g}" for rule, share in (trusted or {}).items() if share < 1]
@@ -107,10 +108,20 @@ def propose(
         proposal.actions,
         mode=mode,
         policy=told,
-        score={"before": round(before, 4), "after": round(after, 4)},
+        score={
+            "before": round(before, 4),
+            "after": round(after, 4),
+            "vms_before": vms_before,
+            "vms_after": _in_use(pict),
+            "vms_least": least_vms(pict.cell.packer),
+        },
         limits=dict(sorted(proposal.limits.items())),
         notes=[*proposal.notes, *([f"only for {', '.join(sorted(only))}"] if only else [])],
     )
+
+
+def _in_use(pict: Picture) -> int:
+    return sum(bool(members) for members in pict.cell.packer.members)
 
 
 def _resizes(
@@ -200,19 +211,13 @@ def _resized(
             "; ".join(reasons),
             rule="resize",
             profile=entry.profile["key"],
-            confidence=1.0 if measured else _confidence(entry),
+            confidence=1.0 if measured else entry.confidence,
             before=before,
             after=after,
             effect={"vm": proposal.pict.keys[entry.vm]},
             limits=bites,
         )
     )
-
-
-def _confidence(entry: Entry) -> float:
-    """How far the least trusted of a profile's forecasts may be trusted."""
-    patterns = (entry.profile.get("patterns") or {}).values()
-    return round(min((float(one.get("confidence") or 0.0) for one in patterns), default=0.0), 3)
 
 
 def _grow(pict: Picture, targets: Floats, policy: Policy) -> None:
@@ -272,7 +277,7 @@ def _moves(proposal: Proposal, step: moves.Step) -> None:
                 rule=step.kind,
                 group=f"{step.kind} {source}",
                 profile=entry.profile["key"],
-                confidence=_confidence(entry),
+                confidence=entry.confidence,
                 before={"vm": source},
                 after={"vm": target},
                 effect={

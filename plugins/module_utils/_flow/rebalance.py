@@ -231,39 +231,59 @@ def _carried(run: Run, plan: Document) -> list[Document]:
 
 
 def _differences(run: Run) -> list[dict[str, Any]]:
-    """What ``--diff`` shows of plans: their states, and the actions that were recorded or carried on."""
+    """What ``--diff`` shows of plans: their states and verdicts, and the actions that were recorded or carried on."""
     differences = []
     for key, plan in run.plans.items():
-        state, carried = run.known.get(key, {}).get("state", "none"), _carried(run, plan)
-        if state != plan["state"] or carried:
-            before = {"state": state, **{_label(one): one["from"] for one in carried}}
-            after = {"state": plan["state"], **{_label(one): one["to"] for one in carried}}
+        told, carried = _turned(run, plan), _carried(run, plan)
+        if told or carried:
+            before = {**told.get("before", {}), **{_label(one): one["from"] for one in carried}}
+            after = {**told.get("after", {}), **{_label(one): one["to"] for one in carried}}
             differences.append({"before_header": key, "after_header": key, "before": before, "after": after})
     return differences
+
+
+def _turned(run: Run, plan: Document) -> dict[str, dict[str, Any]]:
+    """The state and the verdict of a plan before and after this run, empty if neither is another one."""
+    old = {"state": "none", "verdict": "", **run.known.get(plan["key"], {})}
+    names = [name for name in ("state", "verdict") if plan.get(name, "") != old[name]]
+    sides = (("before", old), ("after", plan))
+    return {side: {name: values[name] for name in names} for side, values in sides} if names else {}
+
+
+def _rows(run: Run, plan: Document | None) -> list[dict[str, Any]]:
+    """An entry for each action of the plan, and one for each other plan whose state or verdict is another one now."""
+    carried = _carried(run, plan) if plan is not None else []
+    rows = [
+        {
+            "name": _label(one),
+            "changed": one in carried,
+            "actions": [one["kind"]],
+            "diff": {"before": plain(one["from"]), "after": plain(one["to"])},
+            "error": one["error"],
+            "state": one["state"],
+        }
+        for one in (plan["actions"] if plan else ())
+    ]
+    for key, other in run.plans.items():
+        told = _turned(run, other)
+        if told and not (plan is not None and plan["key"] == key and carried):
+            verb = "verify" if "verdict" in told["after"] else str(other["state"])
+            row = {"name": key, "changed": True, "actions": [verb], "diff": told, "error": "", "state": other["state"]}
+            rows.append(row)
+    return rows
 
 
 def _answer(run: Run, plan: Document | None, vm_changes: Sequence[ChangeSet]) -> dict[str, Any]:
     differences = [
         {"before_header": item.name, "after_header": item.name, **item.diff} for item in vm_changes if item.changed
     ]
-    carried = _carried(run, plan) if plan is not None else []
     waiting = [one for one in run.store.find("shadows", {"cell": run.cell}) if one["state"] == "waiting"]
     return {
         "changed": run.changed,
         "diff": plain(differences + _differences(run)),
         "plan": described(plan),
         "state": plan["state"] if plan else "none",
-        "results": [
-            {
-                "name": _label(one),
-                "changed": one in carried,
-                "actions": [one["kind"]],
-                "diff": {"before": plain(one["from"]), "after": plain(one["to"])},
-                "error": one["error"],
-                "state": one["state"],
-            }
-            for one in (plan["actions"] if plan else ())
-        ],
+        "results": _rows(run, plan),
         "verified": [described(one) for one in run.verified],
         "trust": run.trust(),
         "desired": desired.desired(run.tenants.values(), run.vms),

@@ -32,6 +32,7 @@ else:
         pass
 
 _MEMORY = timedelta(days=30)  # how far back verdicts count
+_LATE = timedelta(days=7)  # a plan that was not judged by then never is: too much else has happened
 _UNDONE = timedelta(days=1)  # how long a rollback is proposed
 MOVES = ("move", "consolidate")
 _PARTS = {"cpu": ("cpu", "cores"), "memory": ("memory", "max"), "io_read": ("io", "read"), "io_write": ("io", "write")}
@@ -42,7 +43,7 @@ def due(plan: Mapping[str, Any], policy: Policy, now: datetime) -> bool:
     applied = plan.get("applied_at")
     if plan["state"] not in ("applied", "failed") or plan.get("verified_at") or applied is None:
         return False
-    return bool(applied + wait(policy) <= now)
+    return bool(applied + wait(policy) <= now <= applied + _LATE)
 
 
 def wait(policy: Policy) -> timedelta:

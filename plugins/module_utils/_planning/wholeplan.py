@@ -65,6 +65,19 @@ def gap(assignment: Ints, demand: Demand, capacity: Floats, fill: float = 1.0) -
     return _used(assignment) / bound - 1.0 if bound else 0.0
 
 
+def least_vms(packer: Packer) -> int:
+    """The least number of a cell's VMs, of whatever sizes, that could hold the means of all that is placed: in the
+    busiest window, of the scarcest resource, the largest VMs first."""
+    capacity = np.where(np.isfinite(packer.capacity), packer.capacity, 0.0)
+    need = (packer.used(0.0) * capacity[:, None, :]).sum(axis=0)
+    room = np.cumsum(-np.sort(-capacity, axis=0), axis=0)
+    least = 0
+    for column in np.flatnonzero(capacity.any(axis=0)):
+        most = float(need[:, column].max())
+        least = max(least, int(np.searchsorted(room[:, column], most * (1 - 1e-6))) + 1 if most > 0 else 0)
+    return min(least, len(capacity))
+
+
 def _used(assignment: Ints) -> int:
     return len(np.unique(assignment[assignment >= 0]))
 

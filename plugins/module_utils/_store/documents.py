@@ -19,7 +19,8 @@ shadows    key = name; profile, vm, cell, tier, state (waiting|claimed|expired),
 vms        key = name; cell, zone, host, capacity {cpu, memory, io_read, io_write}, provides {os, libraries []},
            labels {}, state (ready|draining|lost), allocations {tenant: {...}}
 hosts      key = name; cell, zone, capacity {...}, state
-plans      key = id (cell, time, digest); cell, state, created_at, expires_at, mode, policy {}, actions [...], score
+plans      key = id (cell, time, digest); cell, state, created_at, expires_at, mode, policy {}, actions [...], score,
+           applied_at, verified_at (nullable), verdict
 decisions  key = id (time, kind, tenant); cell, plan (nullable), tenant (nullable), kind, at, ...
 leases     key = name; owner, expires_at
 """

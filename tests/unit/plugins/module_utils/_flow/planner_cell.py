@@ -45,7 +45,11 @@ def balance(
 ) -> dict[str, Any]:
     """One run of tenant_rebalance."""
     defaults: dict[str, Any] = {"cell": "north", "vms": [], "plan": None, "results": [], "measured": {}, "policy": None}
-    return rebalance(store, {**defaults, "mode": mode, **options}, now, dry=dry)
+    answer = rebalance(store, {**defaults, "mode": mode, **options}, now, dry=dry)
+    assert answer["changed"] == bool(answer["diff"])
+    if not options.get("vms"):
+        assert answer["changed"] == any(row["changed"] for row in answer["results"])
+    return answer
 
 
 def forecast(store: Store, name: str, cpu: np.ndarray, memory: float = 100 * MIB, start: datetime = NOW) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import InputError
+from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import InputError, StoreUnavailable
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
 from ansible_collections.predictive.tenancy.tests.unit.plugins.module_utils._flow.planner_cell import (
@@ -266,7 +266,8 @@ def test_a_vm_that_is_not_needed_is_emptied(store: Store) -> None:
     assert [(a["kind"], a["group"], a["from"]["vm"]) for a in answer["plan"]["actions"]] == [
         ("consolidate", "empty c", "c"), ("consolidate", "empty c", "c"),
     ]  # fmt: skip
-    assert answer["plan"]["score"] == {"before": 3.0, "after": 2.0}
+    vms = {"vms_before": 3, "vms_after": 2, "vms_least": 1}
+    assert answer["plan"]["score"] == {"before": 3.0, "after": 2.0, **vms}
     done = finish(store, machines, answer["plan"]["id"])
     assert done["state"] == "applied"
     assert machines.tenants["c"] == {}
@@ -287,7 +288,9 @@ def test_a_vm_is_emptied_whole_or_not_at_all(store: Store) -> None:
     check_cell(store)
 
 
-def kill_at(store: Store, monkeypatch: pytest.MonkeyPatch, number: int) -> Callable[[], int]:
+def kill_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException | None = None
+) -> Callable[[], int]:
     """Let the run die right after its write of that number; returns how many writes there were."""
     writes = [0]
 
@@ -296,7 +299,7 @@ def kill_at(store: Store, monkeypatch: pytest.MonkeyPatch, number: int) -> Calla
             result = real(*arguments, **named)
             writes[0] += 1
             if writes[0] == number:
-                raise KeyboardInterrupt
+                raise error or KeyboardInterrupt
             return result
 
         return write
@@ -331,6 +334,38 @@ def test_a_plan_that_is_killed_at_any_write_is_finished_by_the_next_run(
             assert [len(machines.where(name)) for name in names] == [1, 1], number
             check_cell(store)
     assert number > 12
+
+
+@pytest.mark.parametrize("number", [1, 4, 8])
+def test_a_store_that_goes_away_half_way_is_an_error_and_the_next_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    with open_store(f"sqlite:///{tmp_path}/store.db") as store:
+        machines = emptying_cell(store)
+        plan = balance(store, policy=EASY)["plan"]
+        with monkeypatch.context() as patch:
+            kill_at(store, patch, number, StoreUnavailable("the store does not answer"))
+            with pytest.raises(StoreUnavailable):
+                finish(store, machines, plan["id"])
+        check_cell(store, moving=True)
+        assert finish(store, machines, plan["id"])["state"] == "applied"
+        assert machines.tenants["c"] == {}
+        check_cell(store)
+
+
+def test_memory_is_kept_for_what_was_used_within_a_week(store: Store) -> None:
+    learned(store, "web", flat(0.3), 60 * MIB)
+    wanted = [{"id": "web", "profile": "web", "resources": {"cpu": 0.4, "memory": "400MiB"}}]
+    admit(store, NOW - timedelta(days=1), vms=[vm("a")], requests=wanted)
+    used(store, "web", "web", [0.3] * 400, 330 * MIB, now=NOW - timedelta(hours=2))
+    used(store, "web", "web", [0.3] * 8, 60 * MIB)
+    plan = balance(store)["plan"]
+    (action,) = (one for one in plan["actions"] if "memory" in one["to"])
+    assert "resize.memory_keep" in action["limits"]
+    assert 329 * MIB <= action["to"]["memory"]["max"] <= 332 * MIB
+    roomy = {"resize": {"memory_keep": "1h"}}
+    smaller = balance(store, policy=roomy)["plan"]["actions"][0]["to"]["memory"]["max"]
+    assert smaller == 300 * MIB, "a quarter less is the most of one run"
 
 
 def test_a_killed_resize_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

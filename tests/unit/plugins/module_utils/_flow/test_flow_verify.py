@@ -113,6 +113,25 @@ def test_what_made_it_worse_is_taken_back_and_its_rule_trusted_less(store: Store
     assert [one for one in (after["plan"] or {}).get("actions", ()) if one["rule"] == "rollback"] == []
 
 
+def test_a_verification_that_is_killed_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    _machines, plan = emptied(store, {"one": 1.3, "two": 1.3, "three": 0.7, "four": 0.7})
+    real = store.update
+
+    def dying(kind: str, document: Mapping[str, Any]) -> Any:
+        result = real(kind, document)
+        if kind == "tenants":
+            raise KeyboardInterrupt
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "update", dying)
+        with pytest.raises(KeyboardInterrupt):
+            balance(store, now=LATER, policy=QUIET)
+    answer = balance(store, now=LATER, policy=QUIET)
+    assert [(one["id"], one["verdict"]) for one in answer["verified"]] == [(plan["id"], "worse")]
+    assert len([one for one in answer["plan"]["actions"] if one["rule"] == "rollback"]) == 2
+
+
 def test_a_site_may_do_without_rollbacks(store: Store) -> None:
     emptied(store, {"one": 1.3, "two": 1.3, "three": 0.7, "four": 0.7})
     answer = balance(store, now=LATER, policy={**QUIET, "plan": {"rollback": False}})

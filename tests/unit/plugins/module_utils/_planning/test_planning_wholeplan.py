@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning import demand as dem
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning import wholeplan
-from ansible_collections.predictive.tenancy.plugins.module_utils._planning.wholeplan import gap, pack_all
+from ansible_collections.predictive.tenancy.plugins.module_utils._planning.packing import Packer
+from ansible_collections.predictive.tenancy.plugins.module_utils._planning.wholeplan import gap, least_vms, pack_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,3 +116,17 @@ def test_a_short_history_counts_for_more() -> None:
     wide, spread = dem.widened(mean, variance, np.array([0.0, 7.0]), 0.14)
     assert np.allclose(wide[:, 0, 0], [1.14, 1.02])
     assert np.allclose(spread[:, 0, 0], [1.14**2, 1.02**2])
+
+
+def test_the_least_number_of_unequal_vms() -> None:
+    mean = np.zeros((3, 2, 4))
+    mean[:, 0, 0], mean[:, 1, 0] = 1.0, 2.0
+    mean[:, :, 1] = 1.0
+    demand = dem.Demand(("a", "b", "c"), mean, np.zeros_like(mean), np.arange(3))
+    capacity = np.array([[2.0, 9.0, np.inf, np.inf], [5.0, 9.0, np.inf, np.inf], [1.0, 9.0, np.inf, np.inf]])
+    packer = Packer(demand, capacity)
+    assert least_vms(packer) == 0
+    packer.fill_in(np.array([0, 1, 2]))
+    assert least_vms(packer) == 2, "6 cores in the busiest window: the VM of 5 and another"
+    packer.remove(2)
+    assert least_vms(packer) == 1
