@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_rulebook.collection import has_playbook
+from ansible_rulebook.collection import has_playbook, has_rulebook
 from conftest import PROGRAMS, ROOT
 
 RULEBOOK = ROOT / "extensions" / "eda" / "rulebooks" / "rebalance.yml"
@@ -165,6 +165,7 @@ def test_the_rulebook_acts_on_just_what_the_rules_mark() -> None:
         "TenancyThrottled",
     ]
     assert has_playbook("predictive.tenancy", "rebalance_vm"), "the engine does not find it in the collection"
+    assert has_rulebook("predictive.tenancy", "rebalance")
     (rule,) = yaml.safe_load(RULEBOOK.read_text(encoding="utf-8"))[0]["rules"]
     assert 'event.labels.rebalance == "yes"' in rule["condition"]
     variables = rule["action"]["run_playbook"]["extra_vars"]

@@ -53,7 +53,7 @@ class Settings:
         if not self.command:
             raise InputError("there is no command to run", item=f"schedule of {self.cell}")
         for name in ("interval", "limit", "grace", "lease"):
-            if not getattr(self, name) > 0:
+            if getattr(self, name) <= 0:
                 raise InputError("must be above zero", item=f"schedule of {self.cell}: {name}")
 
     @property

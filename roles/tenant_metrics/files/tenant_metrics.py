@@ -6,6 +6,8 @@
 Reads the records of sandboxes and their cgroups and writes one file, whole or not at all. Standard library, Python 3.9.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
