@@ -278,7 +278,8 @@ def measure(uri: str, plain: Any, batches: list[Any], work: dict[str, int]) -> d
 def listing(uri: str, how: str) -> dict[str, float]:
     """Open and list in a process of its own: seconds, and how far its memory grew."""
     paths = json.dumps([path for path in sys.path if path])
-    done = subprocess.run([sys.executable, "-c", LISTING, uri, how, paths], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", LISTING, uri, how, paths]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # errors are shown
     return json.loads(done.stdout)
 
 
@@ -424,7 +425,7 @@ def main() -> int:
         stores = {}
         shares: dict[str, dict[str, float]] = {}
         with server(folder) as mongo:
-            uri = mongo.uri("bench")
+            uri = mongo.uri("bench", wait=60)
             stores["sqlite"] = (f"sqlite://{folder}/store.db", PlainSQLite(folder), work)
             served = {"rows": 10_000, "documents": 1000 if quick else 3000, "reads": 500, "claims": 60}
             stores["mongodb"] = (uri, PlainMongo(uri), served)
