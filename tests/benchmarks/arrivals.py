@@ -89,9 +89,9 @@ def spectrum_of_counts(times: np.ndarray) -> float | None:
 
 
 def _counts(times: np.ndarray) -> tuple[np.ndarray, float]:
-    """Counts in bins of a sixteenth of the median gap, 2,048 at most of the newest, and the length of a bin."""
+    """Counts in bins of a sixteenth of the median gap, 1,024 at most of the newest, and the length of a bin."""
     step = max(float(np.median(np.diff(times))) / 16, 1e-3)
-    newest = times[times > times[-1] - 2048 * step]
+    newest = times[times > times[-1] - 1024 * step]
     return np.bincount(((newest - newest[0]) // step).astype(int)).astype(float), step
 
 
