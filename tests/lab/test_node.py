@@ -374,7 +374,7 @@ def test_everything_outlives_a_reboot(lab: Lab) -> None:
     assert made["stored"] > 0
     names = ("cpu.max", "memory.low", "memory.max", "pids.max", "io.max", "cpu.weight")
     before, boot = read(lab, "steady", *names), lab.ssh(VM, "cat /proc/sys/kernel/random/boot_id")
-    lab.ansible("ansible", VM, "-m", "ansible.builtin.reboot", "-a", "reboot_timeout=300")
+    lab.ansible("ansible", VM, "-m", "ansible.builtin.reboot", "-a", "reboot_timeout=600")
     assert lab.ssh(VM, "cat /proc/sys/kernel/random/boot_id") != boot
     active = "systemctl is-active -q tenancy-gvisor@steady.service"
     lab.ssh(VM, f"for _ in $(seq 120); do {active} && break; sleep 0.5; done; {active}")
