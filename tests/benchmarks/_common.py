@@ -65,9 +65,11 @@ class Report:
         self.tables.append((title, rows))
         columns = list(dict.fromkeys(name for row in rows.values() for name in row))
         print(f"\n{title}")
-        print(f"  {'':24}" + "".join(f"{name:>16}" for name in columns))
+        width = max([16, *(len(name) + 2 for name in columns)])
+        print(f"  {'':24}" + "".join(f"{name:>{width}}" for name in columns))
         for name, row in rows.items():
-            print(f"  {name:24}" + "".join(f"{row[column]:16.4g}" if column in row else " " * 16 for column in columns))
+            cells = (f"{row[column]:{width}.4g}" if column in row else " " * width for column in columns)
+            print(f"  {name:24}" + "".join(cells))
 
     def end(self, as_json: bool) -> int:
         """Print the bars (and the JSON object); the exit status."""
