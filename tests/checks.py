@@ -139,7 +139,7 @@ def _pytest(home: Path, folder: str, *words: str) -> None:
 
 
 def contract() -> None:
-    """What files promise each other, the modules run for real, the stores against real servers, the benchmark bars."""
+    """What files promise each other, the modules run for real, the stores against real servers."""
     environments.system_packages(*environments.SERVERS)
     _pytest(environments.testing(), "tests/contract", "-n", str(os.cpu_count() or 1), "--dist", "loadfile")
 
