@@ -55,10 +55,10 @@ class Report:
         if (theirs > ours) if most else (theirs < ours):
             self.lost.append(f"{where}: {ours:.4g}, and {peer} {theirs:.4g}")
 
-    def bar(self, name: str, value: float, bar: float, *, least: bool = True) -> None:
+    def require(self, name: str, value: float, bound: float, *, least: bool = True) -> None:
         """Record whether a value holds its bar: at least that, or at most."""
-        holds = bool(value >= bar if least else value <= bar)
-        self.bars.append({"name": name, "value": round(float(value), 4), "bar": bar, "holds": holds})
+        holds = bool(value >= bound if least else value <= bound)
+        self.bars.append({"name": name, "value": round(float(value), 4), "bar": bound, "holds": holds})
 
     def table(self, title: str, rows: dict[str, dict[str, float]]) -> None:
         """Print rows of figures, one per competitor."""

@@ -101,7 +101,7 @@ def placements(report: Report, count: int) -> None:
     report.figures["placements_per_second"] = rows["ours, best fit"]["per_second"]
     report.figures["admissions_per_second"] = rows["ours, whole admission"]["per_second"]
     report.peers["first fit"] = {"placements_per_second": rows["first fit"]["per_second"]}
-    report.bar("placements per second of one core", rows["ours, best fit"]["per_second"], 5000)
+    report.require("placements per second of one core", rows["ours, best fit"]["per_second"], 5000)
 
 
 def _plan(uri: str, out: Any) -> None:
@@ -126,8 +126,8 @@ def plan(report: Report, folder: Path, count: int, tenants: int) -> None:
     row = {"seconds": cpu, "wall": wall, "GiB": most, "actions": actions, "built_in": built.wall}
     report.table(f"a plan for {count} VMs and {tenants} tenants", {"ours": row})
     report.figures.update({"plan_seconds": cpu, "plan_gib": most, "plan_actions": actions})
-    report.bar("seconds of one core for a plan", cpu, 20.0, least=False)
-    report.bar("GiB for a plan", most, 2.0, least=False)
+    report.require("seconds of one core for a plan", cpu, 20.0, least=False)
+    report.require("GiB for a plan", most, 2.0, least=False)
 
 
 def growth(report: Report, sizes: list[int]) -> None:
@@ -154,7 +154,9 @@ def growth(report: Report, sizes: list[int]) -> None:
     first, last = (rows[f"{size} tenants"]["seconds"] for size in (sizes[0], sizes[-1]))
     allowed = sizes[-1] * math.log(sizes[-1]) / (sizes[0] * math.log(sizes[0]))
     report.figures["growth"] = last / first
-    report.bar(f"growth from {sizes[0]} to {sizes[-1]} tenants, over n log n", last / first / allowed, 1.0, least=False)
+    report.require(
+        f"growth from {sizes[0]} to {sizes[-1]} tenants, over n log n", last / first / allowed, 1.0, least=False
+    )
 
 
 def _controller(uri: str, name: str, count: int, barrier: Any, out: Any) -> None:
@@ -197,10 +199,10 @@ def controllers(report: Report, folder: Path, count: int) -> None:
     }  # fmt: skip
     report.table("two controllers", {"ours": row})
     report.figures.update({"controllers_placed": len(running), "controllers_fullest": fullest})
-    report.bar("two controllers: the fullest VM's forecast peak", fullest, 0.9 + 1e-4, least=False)
-    report.bar("two controllers: memory promised of a VM", promised, 1.5 + 1e-9, least=False)
+    report.require("two controllers: the fullest VM's forecast peak", fullest, 0.9 + 1e-4, least=False)
+    report.require("two controllers: memory promised of a VM", promised, 1.5 + 1e-9, least=False)
     twice = len(places) - len(set(places)) + len(set(places) ^ set(running))
-    report.bar("two controllers: tenants placed twice, or with no room of their own", twice, 0, least=False)
+    report.require("two controllers: tenants placed twice, or with no room of their own", twice, 0, least=False)
 
 
 def main() -> int:

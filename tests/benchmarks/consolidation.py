@@ -233,9 +233,9 @@ def stability(report: Report, folder: Path, days_kept: int) -> None:
     report.figures.update(
         {f"month_{key}": shaky[key] for key in ("vms", "overload", "moves_per_tenant_day", "returns")}
     )
-    report.bar("a noisy month: moves per tenant and day", shaky["moves_per_tenant_day"], 0.5, least=False)
-    report.bar("a noisy month: moves back within a day", shaky["returns"], 0.0, least=False)
-    report.bar("a constant load: moves after a day", rows["a constant load"]["moves_after_a_day"], 0.0, least=False)
+    report.require("a noisy month: moves per tenant and day", shaky["moves_per_tenant_day"], 0.5, least=False)
+    report.require("a noisy month: moves back within a day", shaky["returns"], 0.0, least=False)
+    report.require("a constant load: moves after a day", rows["a constant load"]["moves_after_a_day"], 0.0, least=False)
 
 
 def main() -> int:
@@ -263,11 +263,11 @@ def main() -> int:
     ours, neat = means.pop("ours"), means["neat"]
     report.figures.update(ours)
     report.peers.update(means)
-    report.bar("hosts, against neat", ours["hosts"], neat["hosts"], least=False)
-    report.bar("overloaded host-time in %, against neat", ours["overload_%"], neat["overload_%"], least=False)
-    report.bar("moves, against a third of neat's", ours["moves"], neat["moves"] / 3, least=False)
-    report.bar("moves per tenant and day", ours["moves"], 0.5, least=False)
-    report.bar("moves back within a day", ours["returns"], 0.0, least=False)
+    report.require("hosts, against neat", ours["hosts"], neat["hosts"], least=False)
+    report.require("overloaded host-time in %, against neat", ours["overload_%"], neat["overload_%"], least=False)
+    report.require("moves, against a third of neat's", ours["moves"], neat["moves"] / 3, least=False)
+    report.require("moves per tenant and day", ours["moves"], 0.5, least=False)
+    report.require("moves back within a day", ours["returns"], 0.0, least=False)
     return report.end(given.json)
 
 

@@ -193,9 +193,9 @@ def dynamic(report: Report, name: str, trials: list[Trial]) -> None:
         target = report.figures if method == "ours" else report.peers.setdefault(method, {})
         target.update({f"{name}_{key}": value for key, value in row.items()})
     good = [row["vms"] for method, row in shown.items() if method != "ours" and row["overload_%"] <= 100 * MOST]
-    report.bar(f"{name}: overloaded VM-time in %", shown["ours"]["overload_%"], 100 * MOST, least=False)
+    report.require(f"{name}: overloaded VM-time in %", shown["ours"]["overload_%"], 100 * MOST, least=False)
     if good:
-        report.bar(
+        report.require(
             f"{name}: VMs, against the best peer within the overload", shown["ours"]["vms"], min(good), least=False
         )
 
@@ -224,7 +224,7 @@ def static(report: Report, folder: Path) -> None:
         }
         report.figures[f"static_{name}_gap_%"] = above
         report.peers.setdefault("ffd", {})[f"static_{name}_gap_%"] = rows[name]["ffd_gap_%"]
-        report.bar(f"static {name}: gap to the lower bound in %", above, 1.0, least=False)
+        report.require(f"static {name}: gap to the lower bound in %", above, 1.0, least=False)
     report.table("static sizes", rows)
 
 

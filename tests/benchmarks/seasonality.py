@@ -228,9 +228,9 @@ def main() -> int:
     report.table("speed at 2,016 points", rates)
 
     made = report.figures
-    report.bar("F1 on generated series", made["generated: f1"], 0.90)
-    report.bar("false alarms on generated series", made["generated: false_alarms"], 0.05, least=False)
-    report.bar("series/s at 2,016 points", made["series_per_second"], 1000)
+    report.require("F1 on generated series", made["generated: f1"], 0.90)
+    report.require("false alarms on generated series", made["generated: false_alarms"], 0.05, least=False)
+    report.require("series/s at 2,016 points", made["series_per_second"], 1000)
     for group in groups:
         best = max(rivals, key=lambda name: report.peers[name][f"{group}: f1"])
         theirs = report.peers[best][f"{group}: f1"]
@@ -238,7 +238,7 @@ def main() -> int:
         if group in BEAT:
             # More than the best peer; where that one is right everywhere, as right.
             lead = made[f"{group}: f1"] - theirs
-            report.bar(f"F1 on {group} above the best peer", lead, 0.0 if theirs == 1 else 0.0001)
+            report.require(f"F1 on {group} above the best peer", lead, 0.0 if theirs == 1 else 0.0001)
     if options.plots:
         _common.page(report, options.plots, plots(report, list(groups)))
     return report.end(options.json)

@@ -381,7 +381,7 @@ def together(report: Any, folder: Path, mongo: Any, *, quick: bool) -> None:
     for name, row in rows.items():
         for figure, value in row.items():
             report.figures[f"{name}: {figure}"] = value
-        report.bar(f"{name}: writes lost of {row['acknowledged']:.0f}", row["lost"], 0, least=False)
+        report.require(f"{name}: writes lost of {row['acknowledged']:.0f}", row["lost"], 0, least=False)
     report.table("acknowledged writes", rows)
 
 
@@ -475,20 +475,22 @@ def bars(report: Any) -> None:
     """What must hold on any machine."""
     figures = report.figures
     for kind, ingest in (("sqlite", 0.1), ("mongodb", 0.4)):
-        report.bar(
+        report.require(
             f"{kind}: ingest, ours / plain driver with ready bytes",
             figures[f"{kind} ingest samples, ours / plain"],
             ingest,
         )
         rows = figures[f"{kind} ingest samples/s"] / report.peers[f"{kind} plain driver"]["ingest as rows samples/s"]
         report.figures[f"{kind} ingest, ours / plain rows"] = rows
-        report.bar(f"{kind}: ingest, ours / plain driver with a row a sample", rows, 1.0)
-        report.bar(f"{kind}: profile reads, ours / plain driver", figures[f"{kind} profile reads, ours / plain"], 0.4)
-        report.bar(f"{kind}: claims, ours / plain driver", figures[f"{kind} claims, ours / plain"], 0.4)
+        report.require(f"{kind}: ingest, ours / plain driver with a row a sample", rows, 1.0)
+        report.require(
+            f"{kind}: profile reads, ours / plain driver", figures[f"{kind} profile reads, ours / plain"], 0.4
+        )
+        report.require(f"{kind}: claims, ours / plain driver", figures[f"{kind} claims, ours / plain"], 0.4)
     for name, value in figures.items():
         if name.endswith("MiB") and "find" in name:
-            report.bar(f"{name} more", value, 64, least=False)
-    report.bar("bytes per 5-min value", figures["bytes per 5-min value"], 8, least=False)
+            report.require(f"{name} more", value, 64, least=False)
+    report.require("bytes per 5-min value", figures["bytes per 5-min value"], 8, least=False)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,9 @@ def main() -> int:
         report.figures.update({f"{name}: {key}": value for key, value in rows[name].items()})
     report.figures["MASE"] = rows["ours"]["MASE"]
     report.table(f"{len(marks)} series with a backtested MASE above {POOR}", rows)
-    report.bar("MASE without the lane", rows["ours"]["MASE"], rows["Holt-Winters"]["MASE with the lane"], least=False)
+    report.require(
+        "MASE without the lane", rows["ours"]["MASE"], rows["Holt-Winters"]["MASE with the lane"], least=False
+    )
     if options.plots:
         _common.page(report, options.plots, {})
     return report.end(options.json)
