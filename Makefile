@@ -4,7 +4,7 @@ TRACE ?=
 DATA ?= ../shared/data
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check docs bench clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -16,7 +16,10 @@ test: ## set up everything and pass all tests
 	$(PYTHON) tests/checks.py
 
 check: ## only the checks that need no virtual machine
-	$(PYTHON) tests/checks.py style types lint package sanity units contract operator
+	$(PYTHON) tests/checks.py style types lint package sanity units contract docs operator
+
+docs: ## build the documentation as a site: build/site/html
+	$(PYTHON) tests/docsite.py
 
 bench: ## run one benchmark: NAME=forecast [DATA=DIR] [ARGS=--json]
 	$(PYTHON) tests/bench.py '$(NAME)' '$(DATA)' $(ARGS)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import docsite
 import environments
 from environments import BUILD, CHECKOUT, COLLECTIONS, ROOT, ToolError, output, run, say, variables
 
@@ -144,6 +145,11 @@ def contract() -> None:
     _pytest(environments.testing(), "tests/contract", "-n", str(os.cpu_count() or 1), "--dist", "loadfile")
 
 
+def docs() -> None:
+    """The documentation builds as a site, without a warning."""
+    docsite.build()
+
+
 def operator() -> None:
     """AWX, Event-Driven Ansible and the execution environment, with the tools that people run them with."""
     environments.system_packages(*environments.SERVERS)
@@ -155,7 +161,7 @@ def lab() -> None:
     _pytest(environments.testing(), "tests/lab")
 
 
-CHECKS: tuple[Callable[[], None], ...] = (style, types, lint, package, sanity, units, contract, operator, lab)
+CHECKS: tuple[Callable[[], None], ...] = (style, types, lint, package, sanity, units, contract, docs, operator, lab)
 
 
 def main() -> int:

@@ -73,6 +73,7 @@ Return values that all modules have, and Ansible's settings: https://docs.ansibl
 
 def build() -> Path:
     """Build the site; returns its first page. Raises ToolError."""
+    environments.system_packages(*environments.DEBIAN)
     environments.checkout()
     home = environments.environment("docs", Path(sys.executable), "ansible-core", [PRODUCT, REQUIREMENTS])
     shutil.rmtree(SITE, ignore_errors=True)

@@ -194,6 +194,7 @@ def variables(home: Path, **extra: str | Path) -> dict[str, str]:
         "ANSIBLE_LOCAL_TEMP": str(BUILD / "ansible" / "tmp"),
         "XDG_CACHE_HOME": str(BUILD / "cache"),
         "XDG_STATE_HOME": str(BUILD / "state"),
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(BUILD / "cache" / "hypothesis"),
         "PYTHONDONTWRITEBYTECODE": "1",
         # ansible refuses to start under a locale that is not UTF-8, and a minimal machine has only this one
         "LC_ALL": "C.UTF-8",
