@@ -70,6 +70,7 @@ options:
 requirements:
   - numpy >= 1.24
 seealso:
+  - module: predictive.tenancy.tenant_rebalance_info
   - module: predictive.tenancy.tenant_admit
   - module: predictive.tenancy.vm_partition
   - module: predictive.tenancy.vm_partition_info

@@ -287,6 +287,7 @@ def test_no_uri_of_a_store(tmp_path: Path, store: str, fragments: tuple[str, ...
         ("workload_observe", {"requests": [{"workload": "web", "time": NOW}]}),
         ("tenant_admit", {"vms": [VM]}),
         ("tenant_rebalance", {"vms": [VM]}),
+        ("tenant_rebalance_info", {}),
         ("tenancy_report", {"dest": "/dev/null/report.html"}),
     ],
 )

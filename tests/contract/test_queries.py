@@ -50,6 +50,18 @@ def node() -> dict[str, Any]:
     return {**shown, "tenants": [tenant, trouble], "shadows": [shadow]}
 
 
+def plans() -> dict[str, Any]:
+    """What tenant_rebalance_info returns: its documented plan, and one that was carried out, failed in part, was
+    judged, and made things worse."""
+    shown = sample(returned("tenant_rebalance_info"))
+    (plan,) = shown["plans"]
+    waiting = {**plan, "realised": []}
+    past = json.loads(json.dumps(plan))
+    past.update(id="past", state="applied", verdict="worse")
+    past["actions"].append({**past["actions"][0], "tenant": "stuck_1", "state": "failed", "error": "no such runtime"})
+    return {**shown, "plans": [waiting, past]}
+
+
 @pytest.fixture(scope="module")
 def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What workload_profile_info really returns of a sample that was learned, and a profile that was not."""
@@ -77,6 +89,11 @@ def test_queries_on_a_vm(query: str) -> None:
     assert jmespath.search(query, node()), query
 
 
+@pytest.mark.parametrize("query", queries("tenant_rebalance_info"))
+def test_queries_on_plans(query: str) -> None:
+    assert jmespath.search(query, plans()), query
+
+
 @pytest.mark.parametrize("query", queries("workload_profile_info"))
 def test_queries_on_profiles(query: str, profiles: dict[str, Any]) -> None:
     assert jmespath.search(query, profiles), query
@@ -86,6 +103,11 @@ def test_queries_say_what_they_promise(profiles: dict[str, Any]) -> None:
     asked = queries("vm_partition_info")
     assert jmespath.search(asked[1], node()) == jmespath.search(asked[4], node()) == ["busy_1"]
     assert jmespath.search(asked[3], node()) == "busy_1"
+    asked, shown = queries("tenant_rebalance_info"), plans()
+    assert [one["id"] for one in jmespath.search(asked[0], shown)] == [shown["plans"][0]["id"]]
+    assert jmespath.search(asked[2], shown) == [{"tenant": "stuck_1", "error": "no such runtime"}]
+    assert jmespath.search(asked[3], shown) == [["web_1", 0.31, 0.28]]
+    assert jmespath.search(asked[4], shown) == ["past"]
     periodic = jmespath.search(queries("workload_profile_info")[0], profiles)
     assert {"hourly_batch", "sync_orders"} <= set(periodic)
     assert jmespath.search(queries("workload_profile_info")[4], profiles) == ["fresh"]

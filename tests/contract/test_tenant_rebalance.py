@@ -66,3 +66,27 @@ def test_errors_name_what_is_wrong(tmp_path: Path, arguments: dict[str, Any], me
     answer = run_module("tenant_rebalance", {**cell(tmp_path), **arguments}, tmp_path)
     assert answer["failed"]
     assert message in answer["msg"]
+
+
+def test_plans_are_read_as_they_were_returned(tmp_path: Path) -> None:
+    common = cell(tmp_path)
+    plan = run_module("tenant_rebalance", {**common, "measured": live(0.2, 0.3)}, tmp_path)["plan"]
+    for chosen in ({}, {"ids": [plan["id"]]}, {"states": ["recommended"], "limit": 1}):
+        answer = run_module("tenant_rebalance_info", {**common, **chosen}, tmp_path)
+        assert (answer["plans"], answer["changed"]) == ([{**plan, "realised": []}], False)
+        assert answer["trust"] == {"resize": 1.0, "relieve": 1.0, "empty": 1.0, "shadow": 1.0}
+    assert run_module("tenant_rebalance_info", {**common, "states": ["applied"]}, tmp_path)["plans"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ids": ["nothing"]}, "nothing: there is no such plan in the cell north"),
+        ({"states": ["done"]}, "value of states must be one or more of"),
+        ({"limit": -1}, "limit: it must not be negative"),
+    ],
+)
+def test_errors_of_reading_name_what_is_wrong(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    answer = run_module("tenant_rebalance_info", {**cell(tmp_path), **arguments}, tmp_path)
+    assert answer["failed"]
+    assert message in answer["msg"]

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +18,12 @@ from .._planning.plan import Action, plan_document
 from .._planning.policy import Policy
 from .._planning.policy_reader import narrowed, policy_document
 from .._planning.resize import Observed, Resized, resize
-from .._planning.sizing import tenant_limits
 from .._planning.verdict import RULES, cautious
 from .._planning.wholeplan import least_vms
 from .._store.interface import Document, Store
 from .cells import Entry, Picture, demand_of, picture
 from .observed import Measured, observed, vm_checks
-from .tenants import difference
+from .proposal import Proposal, add_moves, add_new_vm, add_resize
 from .verify import take_back
 
 if TYPE_CHECKING:
@@ -38,16 +36,6 @@ else:
         import numpy as np
     except ImportError:  # the plugin that needs it says so (libraries.require)
         pass
-
-
-@dataclass
-class Proposal:
-    """What a run proposes: the plan's document, without its id and times."""
-
-    pict: Picture
-    actions: list[Action] = field(default_factory=list)
-    limits: Counter[str] = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
 
 
 def propose(
@@ -98,8 +86,8 @@ def propose(
     if not only:
         steps += moves.consolidate(pict.cell, guard)
     for step in steps:
-        _moves(proposal, step)
-    _new_vms(proposal, stuck)
+        add_moves(proposal, step)
+    add_new_vm(proposal, stuck)
     proposal.actions.extend(more)
     proposal.limits.update(guard.bites)
     after = float(moves.score(pict.cell, range(len(pict.keys))))
@@ -160,7 +148,7 @@ def _resizes(
     for row, (done, number, rule) in sorted(found.items()):
         if (targets[row] != seen.limits[row]).any():
             bites = (*done.bites[number], "packing.memory_overcommit") if row in held else done.bites[number]
-            _resized(proposal, targets[row], done.reasons[number], bites, row, tenants, rule)
+            add_resize(proposal, targets[row], done.reasons[number], bites, row, tenants, rule)
     return targets
 
 
@@ -186,38 +174,6 @@ def _within_memory(pict: Picture, limits: Floats, targets: Floats) -> set[int]:
 def _rows(seen: Observed, rows: Sequence[int]) -> Observed:
     index = np.array(rows, dtype=np.int64)
     return Observed(**{name: value[index] for name, value in vars(seen).items()})
-
-
-def _resized(
-    proposal: Proposal,
-    target: Floats,
-    reasons: tuple[str, ...],
-    bites: tuple[str, ...],
-    row: int,
-    tenants: Mapping[str, Document],
-    rule: Policy,
-) -> None:
-    entry = proposal.pict.entries[row]
-    tenant = tenants[entry.name]
-    values = [float(value) if np.isfinite(value) else None for value in target]
-    limits = dict(zip(RESOURCES, values))
-    made = tenant_limits(limits, float(tenant["memory"].get("low") or 0), int(tenant["priority"]), rule.sizing)
-    before, after = difference(tenant, made)
-    measured = any("forecast" not in reason for reason in reasons)
-    proposal.actions.append(
-        Action(
-            "resize",
-            entry.name,
-            "; ".join(reasons),
-            rule="resize",
-            profile=entry.profile["key"],
-            confidence=1.0 if measured else entry.confidence,
-            before=before,
-            after=after,
-            effect={"vm": proposal.pict.keys[entry.vm]},
-            limits=bites,
-        )
-    )
 
 
 def _grow(pict: Picture, targets: Floats, policy: Policy) -> None:
@@ -259,53 +215,3 @@ def _guard(pict: Picture, tenants: Mapping[str, Document], policy: Policy, now: 
         if tenant is None or tenant.get("moving_to") or tenant.get("vm") != pict.keys[entry.vm]:
             guard.moved.add(row)
     return guard
-
-
-def _moves(proposal: Proposal, step: moves.Step) -> None:
-    pict = proposal.pict
-    source = pict.keys[step.vm]
-    kind = "consolidate" if step.kind == "empty" else "move"
-    wording = "to empty" if step.kind == "empty" else "to relieve"
-    for moved in step.moves:
-        entry = pict.entries[moved.guest]
-        target = pict.keys[moved.target]
-        proposal.actions.append(
-            Action(
-                kind,
-                entry.name,
-                f"{wording} {source}: {step.reason}",
-                rule=step.kind,
-                group=f"{step.kind} {source}",
-                profile=entry.profile["key"],
-                confidence=entry.confidence,
-                before={"vm": source},
-                after={"vm": target},
-                effect={
-                    "peak_before": round(step.peak_before, 4),
-                    "peak_after": round(step.peak_after, 4),
-                    "target_peak_after": round(float(pict.cell.packer.used_of(moved.target).max()), 4),
-                    "gain": round(step.gain, 4),
-                    "move_seconds": round(moves.move_cost(pict.cell, moved.guest), 2),
-                },
-            )
-        )
-
-
-def _new_vms(proposal: Proposal, stuck: Sequence[tuple[int, str]]) -> None:
-    """VMs that nothing could relieve: ask for a new one, once, with the reasons."""
-    if not stuck:
-        return
-    pict = proposal.pict
-    names = [pict.keys[vm] for vm, _why in stuck]
-    reasons = "; ".join(f"{pict.keys[vm]} {why}" for vm, why in stuck)
-    proposal.actions.append(
-        Action(
-            "vm",
-            "",
-            f"no VM can take enough of what is too much: {reasons}",
-            rule="relieve",
-            group="new VM",
-            after={"vms": 1},
-            effect={"relieves": ", ".join(names)},
-        )
-    )

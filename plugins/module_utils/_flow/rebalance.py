@@ -14,19 +14,19 @@ from typing import Any
 from .._core.changes import ChangeSet
 from .._core.errors import Conflict, InputError
 from .._core.plain import plain
-from .._core.units import format_time
 from .._planning.plan import OPEN
 from .._planning.policy import Policy
 from .._planning.policy_reader import read_policy
-from .._planning.verdict import cautious, trust
+from .._planning.verdict import cautious
 from .._store.interface import Document, Store
 from . import desired, vms
 from .carry import Carrier
+from .plans import described, trusted
 from .propose import propose
 from .shadow_actions import hold, wanted
 from .shadows import Shadows, served
 from .told import Told
-from .verify import Verifier, due, remember, rollbacks, verdicts
+from .verify import Verifier, due, remember, rollbacks
 from .writer import Writer
 
 
@@ -66,7 +66,7 @@ class Run:
 
     def trust(self) -> dict[str, float]:
         """How far each rule is trusted after what came of its changes."""
-        return trust(verdicts(self.plans.values(), self.now))
+        return trusted(self.plans.values(), self.now)
 
     def shadows(self, *, dry: bool) -> Shadows:
         """The shadows of the cell with what is known of them."""
@@ -208,16 +208,6 @@ def _saved(run: Run, plan: Document) -> Document:
             item=plan["key"],
             hint="run again: it goes on from there",
         ) from error
-
-
-def described(plan: Document | None) -> dict[str, Any] | None:
-    """A plan for people and playbooks: its id, without the store's own fields; times as text."""
-    if plan is None:
-        return None
-    fields = {key: value for key, value in plan.items() if key not in ("key", "version", "schema")}
-    text = {key: format_time(value) for key, value in fields.items() if isinstance(value, datetime)}
-    told: dict[str, Any] = {"id": plan["key"], **plain({**fields, **text})}
-    return told
 
 
 def _label(action: Mapping[str, Any]) -> str:

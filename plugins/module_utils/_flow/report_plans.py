@@ -12,6 +12,7 @@ from typing import Any
 
 from .._core.units import format_bytes, format_cores, format_rate
 from .._store.interface import Document, Store
+from .plans import newest_first, seconds
 from .report_text import when
 from .report_views import Action, Plan
 
@@ -20,16 +21,7 @@ NEWEST = 21
 
 def plans(store: Store, where: Mapping[str, Any] | None) -> list[Plan]:
     """The newest plans, newest first."""
-    found = sorted(store.find("plans", where), key=_age, reverse=True)
-    return [_plan(one) for one in found[:NEWEST]]
-
-
-def _age(one: Document) -> tuple[float, str]:
-    return (_seconds(one.get("created_at")) or -math.inf, one["key"])
-
-
-def _seconds(moment: Any) -> float | None:
-    return moment.timestamp() if isinstance(moment, datetime) else None
+    return [_plan(one) for one in newest_first(store.find("plans", where))[:NEWEST]]
 
 
 def _plan(one: Document) -> Plan:
@@ -37,8 +29,8 @@ def _plan(one: Document) -> Plan:
         name=one["key"],
         state=one.get("state") or "",
         mode=one.get("mode") or "",
-        created=_seconds(one.get("created_at")),
-        expires=_seconds(one.get("expires_at")),
+        created=seconds(one.get("created_at")),
+        expires=seconds(one.get("expires_at")),
         actions=[_action(action) for action in one.get("actions") or ()],
         score=told(one.get("score")),
         limits=[(str(name), f"{count:g}") for name, count in (one.get("limits") or {}).items()],

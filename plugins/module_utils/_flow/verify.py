@@ -31,7 +31,6 @@ else:
     except ImportError:  # the plugin that needs it says so (libraries.require)
         pass
 
-_MEMORY = timedelta(days=30)  # how far back verdicts count
 _LATE = timedelta(days=7)  # a plan that was not judged by then never is: too much else has happened
 _UNDONE = timedelta(days=1)  # how long a rollback is proposed
 MOVES = ("move", "consolidate")
@@ -49,17 +48,6 @@ def due(plan: Mapping[str, Any], policy: Policy, now: datetime) -> bool:
 def wait(policy: Policy) -> timedelta:
     """How long after a plan its effect is judged."""
     return timedelta(seconds=policy.plan.verify_after * max(policy.move.lead, policy.resize.lead))
-
-
-def verdicts(plans: Iterable[Mapping[str, Any]], now: datetime) -> list[tuple[str, str]]:
-    """(rule, verdict) of the verified changes; a group of moves counts once."""
-    found = []
-    for plan in plans:
-        if plan.get("verified_at") is None or plan["verified_at"] < now - _MEMORY:
-            continue
-        groups = {one["group"] or one["id"]: one for one in plan["actions"] if one.get("verdict")}
-        found += [(one["rule"], one["verdict"]) for one in groups.values()]
-    return found
 
 
 @dataclass

@@ -24,7 +24,7 @@ else:
         pass
 
 _UNLIMITED = 1e9  # scaled capacity of what has no limit; a tenant needs some thousandths to some units
-_ROUNDING = np.float32(1e-5)  # what single precision leaves of an exact fit
+_ROUNDING = 1e-5  # what single precision leaves of an exact fit
 
 
 class Ledger:

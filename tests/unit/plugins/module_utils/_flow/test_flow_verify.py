@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import InputError
+from ansible_collections.predictive.tenancy.plugins.module_utils._flow.plans import read_plans
 from ansible_collections.predictive.tenancy.plugins.module_utils._flow.report_plans import plans
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
@@ -111,6 +113,47 @@ def test_what_made_it_worse_is_taken_back_and_its_rule_trusted_less(store: Store
     check_cell(store)
     after = balance(store, now=LATER + timedelta(minutes=10), policy=QUIET)
     assert [one for one in (after["plan"] or {}).get("actions", ()) if one["rule"] == "rollback"] == []
+
+
+def test_predicted_is_read_beside_realised(store: Store) -> None:
+    _machines, plan = emptied(store, {"one": 1.3, "two": 1.3, "three": 0.7, "four": 0.7})
+    (before,) = read_plans(store, "north", LATER)["plans"]
+    assert (before["state"], before["verdict"], before["realised"]) == ("applied", "", [])
+    answer = balance(store, now=LATER, policy=QUIET)
+    found = read_plans(store, "north", LATER)
+    newest, judged = found["plans"]
+    assert newest == {**answer["plan"], "realised": []}
+    told = answer["verified"][0]
+    assert {**judged, "realised": []} == {**told, "realised": []}
+    assert set(judged) == set(newest)
+    assert len(judged["realised"]) == len(plan["actions"]) > 0
+    for one, action in zip(judged["realised"], plan["actions"]):
+        assert (one["action"], one["tenant"], one["rule"]) == (action["id"], action["tenant"], "empty")
+        assert (one["verdict"], one["predicted"]) == ("worse", action["effect"])
+        assert one["predicted"]["gain"] > 0 > one["realised"]["gain"]
+        assert one["realised"]["target_peak_after"] > 0.9 >= one["predicted"]["target_peak_after"]
+    assert found["trust"] == answer["trust"]
+    assert read_plans(store, "north", LATER + timedelta(days=31))["trust"]["empty"] == 1.0, "verdicts are forgotten"
+
+
+def test_plans_are_chosen_by_id_state_and_number(store: Store) -> None:
+    _machines, plan = emptied(store, {"one": 1.3, "two": 1.3, "three": 0.7, "four": 0.7})
+    back = balance(store, now=LATER, policy=QUIET)["plan"]["id"]
+
+    def ids(**chosen: Any) -> list[str]:
+        return [one["id"] for one in read_plans(store, "north", LATER, **chosen)["plans"]]
+
+    assert ids() == ids(limit=2) == [back, plan["id"]]
+    assert ids(limit=1) == ids(states=["recommended"]) == ids(ids=[back]) == [back]
+    assert ids(states=["applied", "failed"]) == ids(ids=[plan["id"]]) == [plan["id"]]
+    assert ids(ids=[back], states=["applied"]) == ids(states=[]) == ids(ids=[]) == []
+    assert read_plans(store, "north", LATER, limit=1)["trust"]["empty"] == 0.8, "all plans count for it"
+    assert read_plans(store, "south", LATER)["plans"] == []
+    for cell, wrong in (("north", "nothing-like-it"), ("south", back)):
+        with pytest.raises(InputError, match=f"{wrong}: there is no such plan in the cell {cell}"):
+            read_plans(store, cell, LATER, ids=[wrong])
+    with pytest.raises(InputError, match="limit"):
+        ids(limit=-1)
 
 
 def test_a_verification_that_is_killed_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
