@@ -68,7 +68,7 @@ class Picture:
         """A dot."""
         self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" class="{css}"/>')
 
-    def bar(self, x: float, y: float, width: float, height: float, css: str) -> None:
+    def rectangle(self, x: float, y: float, width: float, height: float, css: str) -> None:
         """A rectangle."""
         size = f'x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.6):.1f}" height="{height:.1f}"'
         self.parts.append(f'<rect {size} class="{css}"/>')
@@ -104,7 +104,7 @@ def periods() -> str:
     picture.text(20, 22, "1. Gaps between requests", "head")
     counts, edges = np.histogram(gaps / 60, bins=60, range=(0, 36))
     for count, edge in zip(counts, edges):
-        picture.bar(20 + edge * 6, 230 - 170 * count / counts.max(), 3, 170 * count / counts.max(), "seen")
+        picture.rectangle(20 + edge * 6, 230 - 170 * count / counts.max(), 3, 170 * count / counts.max(), "seen")
     for minutes in (0, 15, 30):
         picture.text(20 + 6 * minutes, 246, f"{minutes} min", "soft", "middle" if minutes else "start")
     picture.line(20, 230, 240, 230)
@@ -122,7 +122,7 @@ def periods() -> str:
     for row, (expected, low, high) in enumerate(arrivals.next_arrivals(model, times[-1] + 60, times[-1] + 3700)[:4]):
         y = 70 + 42 * row
         scale = 100 / 120
-        picture.bar(630 + (low - expected) * scale, y - 5, (high - low) * scale, 10, "band")
+        picture.rectangle(630 + (low - expected) * scale, y - 5, (high - low) * scale, 10, "band")
         picture.dot(630, y, "next", 3.5)
         when = datetime.fromtimestamp(expected, tz=timezone.utc)
         picture.text(520, y + 4, f"{when:%H:%M:%S}")
@@ -155,7 +155,7 @@ def clock() -> str:
         picture.dot(*place(moment), "mark", 3)
     for expected, _low, _high in coming:
         x, y = place(expected)
-        picture.bar(x - 5, y - 5, 10, 10, "band")
+        picture.rectangle(x - 5, y - 5, 10, 10, "band")
     change = 80 + 640 * (datetime(2026, 3, 29, tzinfo=timezone.utc).timestamp() / DAY - first) / 35
     picture.line(change, 45, change, 200, "goal")
     picture.text(change, 216, "clocks change", "soft", "middle")
