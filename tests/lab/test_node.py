@@ -238,7 +238,9 @@ def test_drift_is_repaired(lab: Lab) -> None:
     before = main_pid(lab, "steady")
     lab.ssh(
         VM,
-        f"echo max > {CGROUP}/tenants-steady.slice/memory.max; systemctl set-property tenants-steady.slice CPUWeight=7",
+        # In this order: systemd writes all limits of a slice again a moment after it was told of one.
+        "systemctl set-property tenants-steady.slice CPUWeight=7; sleep 2; "
+        f"echo max > {CGROUP}/tenants-steady.slice/memory.max",
     )
     repaired = partition(lab, STEADY)["results"][0]
     assert repaired["diff"]["before"] == {"memory.max": "infinity", "cpu.weight": 7}
