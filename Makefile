@@ -4,7 +4,7 @@ TRACE ?=
 DATA ?= ../shared/data
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help demo test check docs bench clean
+.PHONY: help demo test check docs bench release clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -23,6 +23,9 @@ docs: ## build the documentation as a site: build/site/html
 
 bench: ## run one benchmark: NAME=forecast [DATA=DIR] [ARGS=--json]
 	$(PYTHON) tests/bench.py '$(NAME)' '$(DATA)' $(ARGS)
+
+release: ## build the collection's archive and check it: build/release
+	$(PYTHON) tests/release.py
 
 clean: ## remove what demo, test and bench made, virtual machines and networks included
 	$(PYTHON) tests/demo.py clean
