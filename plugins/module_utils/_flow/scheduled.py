@@ -14,10 +14,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import IO, Any
 
 from .._core.errors import InputError, StoreError, StoreUnavailable
 from .._core.units import format_duration, format_time
@@ -73,11 +73,13 @@ def _clock() -> datetime:
 
 @dataclass
 class Scheduler:
-    """What a schedule may touch: its settings, who it is, a clock, and whom to tell."""
+    """What a schedule may touch: its settings, who it is, whom to tell, a clock, and ``launch``: a command, its process
+    environment and the open log give the process, which is in a session of its own."""
 
     settings: Settings
     owner: str
     tell: Callable[[str], None]
+    launch: Callable[[Sequence[str], Mapping[str, str], IO[bytes]], subprocess.Popen[bytes]]
     clock: Callable[[], datetime] = _clock
     stopped: list[int] = field(default_factory=list)
 
@@ -193,12 +195,7 @@ class Scheduler:
         previous = signal.signal(signal.SIGTERM, lambda number, _frame: self.stopped.append(number))
         try:
             with log:
-                process = subprocess.Popen(
-                    list(settings.command),
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
-                    start_new_session=True,
-                )  # fmt: skip
-                return self._watch(store, process)
+                return self._watch(store, self.launch(settings.command, environment, log))
         except OSError as error:
             self.tell(f"{settings.cell}: {settings.command[0]} cannot be run: {error.strerror}")
             return "failed", 127

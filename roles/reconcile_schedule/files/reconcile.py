@@ -11,6 +11,7 @@ import json
 import os
 import random
 import socket
+import subprocess
 import sys
 import time
 import uuid
@@ -28,6 +29,12 @@ def settings(path):
     with open(path, encoding="utf-8") as handle:
         given = json.load(handle)
     return Settings(**{**given, "store": store_uri(given.get("store"))})
+
+
+def launch(command, environment, log):
+    """Start a run, in a session of its own so that all that it starts can be ended with it."""
+    streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(list(command), env=environment, start_new_session=True, **streams)
 
 
 def tell(text):
@@ -50,7 +57,7 @@ def main():
     person = os.environ.get("SUDO_USER") or os.environ.get("USER") or str(os.getuid())
     owner = f"{socket.gethostname()}/{person}/{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
-        scheduler = Scheduler(settings(options.settings), owner, tell)
+        scheduler = Scheduler(settings(options.settings), owner, tell, launch)
         if options.command == "tick":
             time.sleep(random.uniform(0, options.jitter))
             return scheduler.tick()
