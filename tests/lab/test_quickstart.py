@@ -20,6 +20,7 @@ from laboratory import Lab
 
 # What may differ in a second run: new measurements, and what is told about them.
 MEASURING = {"Take the measurements into the history", "Write the report"}
+EXPIRING = {"Make the shadows of this VM ready"}  # a shadow whose request has not come in time is given up
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def trace(traces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trace")
     sets = ["--set", "bitbrains_consolidation", "--set", "azure_functions_apps"]
     command = [sys.executable, str(ROOT / "tests" / "convert_trace.py"), "--data", str(traces), *sets]
-    subprocess.run([*command, "--workloads", "10", "--days", "14", "--out", str(folder)], check=True)
+    subprocess.run([*command, "--workloads", "4", "--days", "14", "--out", str(folder)], check=True)
     return folder
 
 
@@ -97,5 +98,5 @@ def test_the_whole_loop(lab: Lab, trace: Path) -> None:
     assert "resize" in {action["kind"] for action in applied}, "the surge was answered"
     assert all(action["reason"] and action["state"] == "applied" for action in applied)
     again = demo(trace, folder)
-    assert changed_tasks(again) <= MEASURING
+    assert changed_tasks(again) <= MEASURING | EXPIRING
     assert {name: pid for name, pid in sandboxes(lab).items() if name in running} == running
