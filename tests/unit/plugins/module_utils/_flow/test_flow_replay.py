@@ -22,7 +22,12 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._store.interfac
     Store,
     UsageBatch,
 )
-from planner_cell import MIB, NOW, flat, learned
+from ansible_collections.predictive.tenancy.tests.unit.plugins.module_utils._flow.planner_cell import (
+    MIB,
+    NOW,
+    flat,
+    learned,
+)
 
 DAY = 86400.0
 ROOM = {"cpu": "2", "memory": "2GiB"}
