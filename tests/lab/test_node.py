@@ -329,19 +329,7 @@ def test_priorities_share_a_contended_cpu_and_io_keeps_its_limit(lab: Lab) -> No
     # An emulated CPU may be slower than the disk, and then nothing has to be shared: the ratio is told, not required.
     print(f"the same priorities on one disk: {fast / max(slow, 1):.2f} to 1 (weights 9 to 3)")
     assert [read(lab, name, "io.weight")[0].split() for name in disk] == [["default", "3"], ["default", "9"]]
-    assert call(lab, "vm_partition_info", interval="0s")["vm"]["io_weights"] == "bfq"
-    # Memory: all tenants together get less than they hold, and one of them asks for more.
-    greed = f"{inside('reader')} sh -c 'head -c 40000000 /dev/urandom > /tmp/data'"
-    names = ("steady", "low", "high")
-    held = [int(read(lab, name, "memory.current")[0]) for name in names]
-    little = f"$(( $(cat {CGROUP}/memory.current) + {8 * MIB} ))"
-    lab.ssh(VM, f"echo {little} > {CGROUP}/memory.max; {greed}; echo max > {CGROUP}/memory.max")
-    left = {name: int(read(lab, name, "memory.current")[0]) for name in names}
-    print("before and after a neighbour's hunger, MiB:", {
-        name: (round(had / MIB, 1), round(left[name] / MIB, 1)) for name, had in zip(names, held)
-    })  # fmt: skip
-    assert left["steady"] >= 0.95 * min(held[0], 16 * MIB)  # its memory.low; the kernel counts in batches
-    assert left["low"] + left["high"] < held[1] + held[2]
+    assert call(lab, "vm_partition_info", interval="0")["vm"]["io_weights"] == "bfq"
     lab.ssh(VM, f"rm -r {folder}")
     partition(lab, STEADY, purge=True)
 
