@@ -15,6 +15,7 @@ description:
   - A plan is data. It has an id, a state and an expiry; each action has its reason, confidence, expected effect and
     the limits that applied. It is applied by its id, so that what was reviewed is what runs.
   - Nothing worth doing is an answer. Then RV(plan) is V(null), and a plan that was recommended before is superseded.
+    A plan that would only ask for a new VM again is none for twelve hours after one with the same request was applied.
   - It decides on the controller and touches no VM. With O(mode=apply) each call returns in RV(desired) what every VM
     shall hold for the next step; M(predictive.tenancy.vm_partition) makes it real, and its results are given to the
     next call as O(results), until RV(state) is no longer V(applying).

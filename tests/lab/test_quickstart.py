@@ -19,13 +19,7 @@ from ansible_collections.predictive.tenancy.tests.environments import BUILD, ROO
 from laboratory import Lab
 
 # What may differ in a second run: new measurements, and what is told about them.
-# New measurements may ask for a plan, such as for one more VM; what runs in the VMs stays.
-MEASURING = {
-    "Take the measurements into the history",
-    "Propose a plan",
-    "Ask for the next step of the plan",
-    "Write the report",
-}
+MEASURING = {"Take the measurements into the history", "Write the report"}
 EXPIRING = {"Make the shadows of this VM ready"}  # a shadow whose request has not come in time is given up
 
 

@@ -120,6 +120,6 @@ def add_new_vm(proposal: Proposal, stuck: Sequence[tuple[int, str]]) -> None:
             rule="relieve",
             group="new VM",
             after={"vms": 1},
-            effect={"relieves": ", ".join(names)},
+            effect={"relieves": names},
         )
     )

@@ -29,6 +29,8 @@ from .told import Told
 from .verify import Verifier, due, remember, rollbacks
 from .writer import Writer
 
+_ASK_AGAIN = timedelta(hours=12)  # shorter than a day, so that who counts the asks of the last day never misses one
+
 
 @dataclass
 class Run:
@@ -130,17 +132,34 @@ def _recommend(
         return _dated(run, proposal) if proposal["actions"] else None
     _expire(run)
     open_plans = [plan for plan in run.plans.values() if plan["state"] == "recommended"]
-    same = [plan for plan in open_plans if plan["digest"] == proposal["digest"] and proposal["actions"]]
+    worth = bool(proposal["actions"]) and not _asked_already(run, proposal)
+    same = [plan for plan in open_plans if plan["digest"] == proposal["digest"] and worth]
     for plan in open_plans:
         if plan not in same and not only:
             run.save({**plan, "state": "superseded"})
-    if same or not proposal["actions"]:
+    if same or not worth:
         return same[0] if same else None
     return run.save(_dated(run, proposal))
 
 
+def _asked_already(run: Run, proposal: Document) -> bool:
+    """Whether it only asks for a new VM, and an applied plan asked for the same, or for more, a short time ago."""
+    if any(action["kind"] != "vm" for action in proposal["actions"]):
+        return False
+    wanted = {vm for action in proposal["actions"] for vm in action["effect"]["relieves"]}
+    return any(
+        wanted <= set(action["effect"]["relieves"])
+        for plan in run.plans.values()
+        if plan["applied_at"] is not None and plan["applied_at"] > run.now - _ASK_AGAIN
+        for action in plan["actions"]
+        if action["kind"] == "vm"
+    )
+
+
 def _dated(run: Run, proposal: Document) -> Document:
-    key = f"{run.cell}-{run.now:%Y%m%dT%H%M%S}-{proposal['digest'][:6]}"
+    name = f"{run.cell}-{run.now:%Y%m%dT%H%M%S}-{proposal['digest'][:6]}"
+    names = (name, *(f"{name}-{again}" for again in range(2, len(run.plans) + 3)))
+    key = next(one for one in names if one not in run.plans)  # the same proposal can come again at the same moment
     expires = run.now + timedelta(seconds=run.policy.plan.expires)
     return {
         **proposal,

@@ -437,6 +437,23 @@ def test_a_cell_that_cannot_be_relieved_asks_for_a_vm(store: Store) -> None:
     assert (done["state"], done["results"][0]["state"]) == ("applied", "noted")
 
 
+def test_a_vm_is_not_asked_for_in_every_run(store: Store) -> None:
+    hot_cell(store)
+    admit(store, vms=[vm("b", state="draining")])
+    asked = balance(store)["plan"]
+    assert asked["actions"][0]["effect"]["relieves"] == ["a"]
+    balance(store, "apply", plan=asked["id"])
+    again = balance(store)
+    assert (again["changed"], again["plan"], again["results"]) == (False, None, [])
+    assert balance(store, "observe")["plan"]["actions"][0]["kind"] == "vm"  # who asks is still told
+    later = balance(store, now=NOW + timedelta(hours=12))["plan"]
+    assert [action["kind"] for action in later["actions"]] == ["vm"]
+    other = {**store.get("plans", asked["id"])}
+    other["actions"][0]["effect"]["relieves"] = ["c"]
+    store.update("plans", other)
+    assert balance(store)["plan"]["actions"][0]["effect"]["relieves"] == ["a"]  # another VM is another request
+
+
 def test_memory_grows_only_as_far_as_the_vm_may_promise(store: Store) -> None:
     for name, priority in (("low", 10), ("high", 90)):
         learned(store, name, flat(0.1), 300 * MIB, priority=priority)
