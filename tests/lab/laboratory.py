@@ -20,6 +20,17 @@ ENCLOSURE = ROOT / "roles" / "kvm_host" / "files" / "enclosure.py"
 HOME = Path(sys.prefix)
 
 
+def changed_tasks(shown: str) -> set[str]:
+    """The names of the tasks that reported a change."""
+    found, task = set(), ""
+    for line in shown.splitlines():
+        if match := re.match(r"(?:TASK|RUNNING HANDLER) \[(.*)\]", line):
+            task = match.group(1)
+        elif line.startswith("changed:"):
+            found.add(task)
+    return found
+
+
 class Lab:
     """One lab: its folder, and the ways to reach what is in it. ``virsh`` and ``ssh`` use nothing of the collection's
     own modules."""

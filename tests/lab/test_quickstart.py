@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.tests.environments import BUILD, ROOT
-from laboratory import Lab
+from laboratory import Lab, changed_tasks
 
 # What may differ in a second run: new measurements, and what is told about them.
 MEASURING = {"Take the measurements into the history", "Write the report"}
@@ -45,17 +45,6 @@ def demo(trace: Path, folder: Path) -> str:
             lines.append(line)
     assert process.returncode == 0, "".join(lines[-60:])
     return "".join(lines)
-
-
-def changed_tasks(shown: str) -> set[str]:
-    """The names of the tasks that reported a change."""
-    found, task = set(), ""
-    for line in shown.splitlines():
-        if match := re.match(r"(?:TASK|RUNNING HANDLER) \[(.*)\]", line):
-            task = match.group(1)
-        elif line.startswith("changed:"):
-            found.add(task)
-    return found
 
 
 def sandboxes(lab: Lab) -> dict[str, int]:
