@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.predictive.tenancy.tests.environments import ROOT
@@ -122,8 +123,9 @@ def test_machines_differ_in_what_must_be_their_own(told: dict[str, dict[str, str
 
 def test_a_running_machine_is_reshaped(lab: Lab) -> None:
     uri = json.loads(lab.enclosure("status").stdout)["uri"]
-    smaller = {"name": "vm1", "memory": "1GiB", "vcpus": 1, "disks": [{"target": "vda", "read": "3MB"}]}
-    full = {"name": "vm1", "memory": "1536MiB", "vcpus": 2, "disks": [{"target": "vda", "read": 0}]}
+    disk = {"target": "vda", "read": "3MB", "write": "50MB"}
+    smaller = {"name": "vm1", "memory": "1GiB", "vcpus": 1, "disks": [disk]}
+    full = {"name": "vm1", "memory": "1536MiB", "vcpus": 2, "disks": [{"target": "vda", "read": 0, "write": 0}]}
     before = int(lab.ssh("vm1", "awk '/MemTotal/ {print $2}' /proc/meminfo"))
     done = lab.module("localhost", "predictive.tenancy.vm_shape", uri=uri, vms=[smaller])
     try:
@@ -138,6 +140,10 @@ def test_a_running_machine_is_reshaped(lab: Lab) -> None:
         rate = float(lab.ssh("vm1", f"{reading} | tail -1 | sed 's/.*, \\([0-9.]*\\) s,.*/\\1/'"))
         assert 6 < rate < 20  # 24 MiB at 3 MB/s take 8 s
         assert not lab.module("localhost", "predictive.tenancy.vm_shape", uri=uri, vms=[smaller])["changed"]
+        disk["write"] = "60MB"
+        assert lab.module("localhost", "predictive.tenancy.vm_shape", uri=uri, vms=[smaller])["changed"]
+        limits = dict(line.split(":") for line in lab.virsh("blkdeviotune", "vm1", "vda").replace(" ", "").splitlines())
+        assert (limits["read_bytes_sec"], limits["write_bytes_sec"]) == ("3000000", "60000000")
     finally:
         back = lab.module("localhost", "predictive.tenancy.vm_shape", uri=uri, vms=[full])
     assert back["changed"], back
@@ -195,12 +201,60 @@ def only_the_host(lab: Lab, *arguments: str, check: bool = True) -> str:
         os.umask(previous)
 
 
-def provide(lab: Lab, network: str) -> str:
-    """What the script of the role kvm_host says when it shall provide a network, and no other pool."""
-    order = {"state": "present", "check": False, "network": network, "pool": lab.virsh("pool-dumpxml", "tenancy")}
-    script = (ROOT / "roles" / "kvm_host" / "files" / "objects.py").read_text(encoding="utf-8")
-    words = [sys.executable, str(ENCLOSURE), "exec", str(lab.root / "kvm"), sys.executable, "-c", script]
-    return subprocess.run(words, input=json.dumps(order), capture_output=True, text=True, check=False).stderr
+def script(lab: Lab, path: str, order: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """What a script of a role says to an order, in the lab."""
+    text = (ROOT / "roles" / path).read_text(encoding="utf-8")
+    words = [sys.executable, str(ENCLOSURE), "exec", str(lab.root / "kvm"), sys.executable, "-c", text]
+    return subprocess.run(words, input=json.dumps(order), capture_output=True, text=True, check=False)
+
+
+def provide(lab: Lab, network: str, state: str = "present", root: Path | None = None) -> str:
+    """What the script of the role kvm_host says when it shall provide or remove a network and the pool."""
+    order = {
+        "state": state,
+        "check": False,
+        "root": str(root or lab.root / "kvm"),
+        "network": network,
+        "pool": lab.virsh("pool-dumpxml", "tenancy"),
+    }
+    done = script(lab, "kvm_host/files/objects.py", order)
+    return done.stderr or done.stdout
+
+
+def test_what_is_not_ours_is_left_alone(lab: Lab, tmp_path: Path) -> None:
+    """A machine, a disk, a lease and a network that somebody else has made, by the names that are given to us."""
+    pool, image = lab.root / "kvm" / "pool", tmp_path / "image"
+    image.mkdir()
+    (image / "base.raw").write_bytes(b"")
+    disk = pool / "stranger.qcow2"
+    disk.write_text("theirs", encoding="utf-8")
+    definition = tmp_path / "stranger.xml"
+    definition.write_text(
+        "<domain type='qemu'><name>stranger</name><memory unit='MiB'>64</memory><os><type>hvm</type></os></domain>"
+    )
+    machine = {"name": "stranger", "mac": "52:54:00:00:00:01", "address": "192.168.150.90", "disk": "1GiB", "xml": ""}
+    order = {
+        "check": False, "outdated": "rebuild", "image": str(image), "network": "tenancy", "pool": "tenancy",
+        "pool_path": str(pool), "root": str(tmp_path / "vms"), "machines": [machine],
+    }  # fmt: skip
+    lab.virsh("define", str(definition))
+    before = lab.virsh("net-dumpxml", "tenancy"), lab.virsh("dumpxml", "stranger")
+    try:
+        for state in ("present", "absent"):
+            done = script(lab, "capacity_vm/files/machines.py", {**order, "state": state})
+            assert "a domain named stranger exists that is none of ours" in done.stderr
+            assert json.loads(done.stdout)["changed"] is False
+        assert (lab.virsh("net-dumpxml", "tenancy"), lab.virsh("dumpxml", "stranger")) == before
+    finally:
+        lab.virsh("undefine", "stranger")
+    done = script(lab, "capacity_vm/files/machines.py", {**order, "state": "present"})
+    assert f"{disk} exists, and" in done.stderr
+    assert lab.virsh("net-dumpxml", "tenancy") == before[0]
+    assert script(lab, "capacity_vm/files/machines.py", {**order, "state": "absent"}).stderr == ""
+    assert disk.read_text(encoding="utf-8") == "theirs"
+    disk.unlink()
+    assert json.loads(provide(lab, before[0], "absent", tmp_path)) == {"changed": False, "actions": []}
+    assert "tenancy" in lab.virsh("net-list", "--name")
 
 
 def test_another_lab_beside_this_one_is_killed_rebuilt_and_removed(lab: Lab, another: Lab) -> None:

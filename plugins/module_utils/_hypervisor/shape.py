@@ -163,6 +163,12 @@ def _compare_disk(changes: ChangeSet, where: str, disk: str, wished: Mapping[str
             limits.update({name: value, f"{name}_max": value})
         if value and changes.compare("limit", f"{where}.{disk}.{total}", has.get(total, 0), 0):
             limits.update({total: 0, f"{total}_max": 0})
+    # libvirt takes the limits of bytes together, and those of operations, and drops the ones that it is not given.
+    for total in sorted({IO_NAMES[key][1] for key in wished}):
+        names = [total, *(name for name, excluded in IO_NAMES.values() if excluded == total)]
+        if not limits.keys().isdisjoint(names):
+            kept = [name for name in (*names, *(f"{name}_max" for name in names)) if has.get(name)]
+            limits = {**{name: has[name] for name in kept}, **limits}
     return Step("disk", where == "live", disk=disk, limits=limits)
 
 

@@ -94,7 +94,11 @@ class Host:
         if self.order["network"] not in virsh("net-list", "--all", "--name").split():
             return {}
         tree = parse(virsh("net-dumpxml", "--inactive", self.order["network"]))
-        return {host.get("mac", ""): (host.get("ip", ""), host.get("name", "")) for host in tree.iter("host")}
+        return {host.get("mac", "").lower(): (host.get("ip", ""), host.get("name", "")) for host in tree.iter("host")}
+
+    def paths(self, machine: dict[str, Any]) -> tuple[Path, Path]:
+        """The machine's folder, which says that its disk is ours, and its disk."""
+        return self.root / machine["name"], self.pool / f"{machine['name']}.qcow2"
 
     def update_lease(self, action: str, mac: str, address: str, name: str) -> None:
         """Add or delete a fixed lease, in the running network and in its definition."""
@@ -102,37 +106,61 @@ class Host:
         virsh("net-update", self.order["network"], action, "ip-dhcp-host", entry, "--live", "--config")
 
 
+def known(host: Host, machine: dict[str, Any]) -> bool:
+    """Whether a domain of that name is defined. Raises Failure when it is none of ours."""
+    name = machine["name"]
+    if name not in host.domains:
+        return False
+    if OURS not in virsh("desc", name):
+        raise Failure(f"a domain named {name} exists that is none of ours: it is left alone, choose another name")
+    return True
+
+
+def own_leases(host: Host, machine: dict[str, Any]) -> list[str]:
+    """The MAC addresses of the machine's leases: the present one, and the one it was defined with before. Raises
+    Failure when its name has been given to another one."""
+    defined = read(host.root / machine["name"] / "domain.xml").lower()
+    named = [mac for mac, (_address, name) in host.leases.items() if name == machine["name"]]
+    for mac in named:
+        if mac != machine["mac"] and mac not in defined:
+            raise Failure(
+                f"the network has a lease for {machine['name']} that is none of ours ({mac}): remove it first"
+            )
+    return sorted({*named, *({machine["mac"]} & set(host.leases))})
+
+
 def ensure_lease(host: Host, machine: dict[str, Any], actions: list[str]) -> None:
     """The machine's MAC address gets its address, and nobody else does."""
     mac, wanted = machine["mac"], (machine["address"], machine["name"])
+    own = own_leases(host, machine)
     if host.leases.get(mac) == wanted:
         return
     actions.append(f"lease {wanted[0]} to {mac}")
     if host.check:
         return
-    for other, (address, name) in list(host.leases.items()):
-        if other == mac or name == wanted[1]:
-            host.update_lease("delete", other, address, name)
-            del host.leases[other]
+    for other in own:
+        host.update_lease("delete", other, *host.leases.pop(other))
     host.update_lease("add-last", mac, *wanted)
     host.leases[mac] = wanted
 
 
 def ensure_disk(host: Host, machine: dict[str, Any], actions: list[str]) -> str:
     """The machine has a disk over an image; returns the image's folder. The mark of the image is written last, so
-    that a killed run makes the disk again."""
-    folder, disk = host.root / machine["name"], host.pool / f"{machine['name']}.qcow2"
+    that a killed run makes the disk again. Raises Failure for one that shall be kept and has lost its image."""
+    name, (folder, disk) = machine["name"], host.paths(machine)
     image = read(folder / "image").strip()
-    usable = bool(image) and disk.exists() and (Path(image) / "base.raw").exists()
+    usable = bool(image) and disk.exists()
+    if usable and host.order["outdated"] == "keep" and not (Path(image) / "base.raw").exists():
+        raise Failure(f"{disk} needs {image}/base.raw, which is gone: put it back, or rebuild the disk")
     if usable and (image == host.order["image"] or host.order["outdated"] == "keep"):
         return image
     actions.append("make disk" if not usable else "rebuild disk on the new image")
     if not host.check:
-        if machine["name"] in host.domains:
-            stop(machine["name"])
-        if folder.exists():
-            shutil.rmtree(folder)  # with the old disk goes the SSH host key that is known of it
-        folder.mkdir(parents=True)
+        if name in host.domains:
+            stop(name)
+        folder.mkdir(parents=True, exist_ok=True)  # it stays: it says that the disk is ours
+        for entry in folder.iterdir():
+            entry.unlink()  # with the old disk goes the SSH host key that is known of it
         base = Path(host.order["image"]) / "base.raw"
         length = max(size(machine["disk"]), base.stat().st_size)
         draft = disk.with_name(disk.name + ".new")
@@ -154,16 +182,14 @@ def ensure_domain(host: Host, machine: dict[str, Any], image: str, actions: list
     name, folder = machine["name"], host.root / machine["name"]
     text = machine["xml"].replace("@IMAGE@", image)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    known = name in host.domains
-    if known and OURS not in virsh("desc", name):
-        raise Failure(f"a domain named {name} exists that is none of ours: it is left alone, choose another name")
-    if not known or read(folder / "defined").strip() != digest:
-        actions.append("define" if not known else "define again")
+    there = known(host, machine)
+    if not there or read(folder / "defined").strip() != digest:
+        actions.append("define again" if there else "define")
         if not host.check:
             write(folder / "domain.xml", text)
             virsh("define", "--validate", str(folder / "domain.xml"))
             write(folder / "defined", digest + "\n")
-    if host.check and not known:
+    if host.check and not there:
         actions.append("start")
         return
     if virsh("dominfo", name).find("Autostart:      enable") < 0:
@@ -180,32 +206,34 @@ def ensure_domain(host: Host, machine: dict[str, Any], image: str, actions: list
 
 
 def present(host: Host, machine: dict[str, Any], actions: list[str]) -> None:
-    """One machine, from its lease to its running."""
+    """One machine, from its lease to its running. Raises Failure, before anything is done, where its name or its disk
+    is a stranger's."""
+    known(host, machine)
+    folder, disk = host.paths(machine)
+    if disk.exists() and not folder.exists():
+        raise Failure(f"{disk} exists, and {folder} knows nothing of it: move it away or choose another name")
     ensure_lease(host, machine, actions)
     image = ensure_disk(host, machine, actions)
     ensure_domain(host, machine, image, actions)
 
 
 def absent(host: Host, machine: dict[str, Any], actions: list[str]) -> None:
-    """One machine gone, with its lease, disk and files."""
-    name, disk, folder = machine["name"], host.pool / f"{machine['name']}.qcow2", host.root / machine["name"]
-    if name in host.domains:
-        if OURS not in virsh("desc", name):
-            raise Failure(f"the domain named {name} is none of ours: it is left alone")
+    """One machine gone, with its lease, disk and files. The folder, which says that the disk is ours, goes last."""
+    name, (folder, disk) = machine["name"], host.paths(machine)
+    if known(host, machine):
         actions.append("undefine")
         if not host.check:
             stop(name)
             virsh("undefine", name, "--managed-save", "--snapshots-metadata", "--nvram")
-    for mac, (address, leased) in list(host.leases.items()):
-        if leased == name:
-            actions.append("remove lease")
-            if not host.check:
-                host.update_lease("delete", mac, address, leased)
-    if disk.exists() or folder.exists():
+    for mac in own_leases(host, machine):
+        actions.append("remove lease")
+        if not host.check:
+            host.update_lease("delete", mac, *host.leases.pop(mac))
+    if folder.exists():
         actions.append("remove disk and files")
         if not host.check:
             disk.unlink(missing_ok=True)
-            shutil.rmtree(folder, ignore_errors=not folder.exists())
+            shutil.rmtree(folder)
 
 
 def main() -> int:

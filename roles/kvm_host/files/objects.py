@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make a libvirt network and storage pool present or absent through virsh, in one call.
 
-Reads ``{"state": present|absent, "check": bool, "network": XML, "pool": XML}`` from stdin, prints
+Reads ``{"state": present|absent, "check": bool, "root": folder, "network": XML, "pool": XML}`` from stdin, prints
 ``{"changed": bool, "actions": [...]}``. What exists with an equal definition stays; another definition is an error.
+What was defined here is remembered in the folder ``root``: only that is ever removed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -92,7 +94,12 @@ def run(kind: str, name: str, check: bool) -> list[str]:
     return [f"{verb} {title} {name}" for verb in missing]
 
 
-def present(kind: str, wanted: str, check: bool) -> list[str]:
+def mark(root: str, kind: str, name: str) -> Path:
+    """The file that says that an object was defined here."""
+    return Path(root) / f"defined-{kind}-{name}"
+
+
+def present(kind: str, wanted: str, root: str, check: bool) -> list[str]:
     """Define and start what is missing. Returns what was (or would be) done."""
     title = MODELS[kind][0]
     name = parse(wanted).findtext("name") or ""
@@ -107,6 +114,7 @@ def present(kind: str, wanted: str, check: bool) -> list[str]:
     actions = [f"define {title} {name}"]
     if check:
         return [*actions, f"start {title} {name}"]
+    mark(root, kind, name).touch()  # first, so that a run that is killed leaves nothing that nobody will remove
     virsh(f"{kind}-define", "/dev/stdin", text=wanted)
     try:
         return actions + run(kind, name, check)
@@ -115,11 +123,11 @@ def present(kind: str, wanted: str, check: bool) -> list[str]:
         raise
 
 
-def absent(kind: str, wanted: str, check: bool) -> list[str]:
-    """Stop and undefine it, if it is the one that ``wanted`` describes."""
+def absent(kind: str, wanted: str, root: str, check: bool) -> list[str]:
+    """Stop and undefine it, if it was defined here and is the one that ``wanted`` describes."""
     title = MODELS[kind][0]
     name = parse(wanted).findtext("name") or ""
-    if name not in virsh(f"{kind}-list", "--all", "--name").split():
+    if not mark(root, kind, name).exists() or name not in virsh(f"{kind}-list", "--all", "--name").split():
         return []
     if differences(kind, name, wanted):
         raise Failure(f"the {title} named {name} is not the one described here: it is left alone")
@@ -127,6 +135,7 @@ def absent(kind: str, wanted: str, check: bool) -> list[str]:
         if name in virsh(f"{kind}-list", "--name").split():
             virsh(f"{kind}-destroy", name)
         virsh(f"{kind}-undefine", name)
+        mark(root, kind, name).unlink()
     return [f"remove {title} {name}"]
 
 
@@ -134,7 +143,11 @@ def main() -> None:
     """Do the network, then the pool."""
     order = json.load(sys.stdin)
     act = {"present": present, "absent": absent}[order["state"]]
-    actions = act("net", order["network"], order["check"]) + act("pool", order["pool"], order["check"])
+    actions = [
+        done
+        for kind, definition in (("net", order["network"]), ("pool", order["pool"]))
+        for done in act(kind, definition, order["root"], order["check"])
+    ]
     sys.stdout.write(json.dumps({"changed": bool(actions), "actions": actions}) + "\n")
 
 

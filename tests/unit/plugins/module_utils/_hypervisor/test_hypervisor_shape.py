@@ -116,6 +116,14 @@ def test_steps_and_changes_say_the_same():
     }
 
 
+def test_a_limit_that_is_not_named_stays_though_libvirt_would_drop_it():
+    has = {"read_bytes_sec": 50, "read_bytes_sec_max": 60, "write_bytes_sec": 10, "read_iops_sec": 7}
+    wish = wish_of({"name": "vm1", "disks": [{"target": "vda", "write": 20}]})
+    (step,) = compare(wish, "live", Shape(2, 4, GIB, 2 * GIB, {"vda": has}), ChangeSet("vm1"))
+    written = {"write_bytes_sec": 20, "write_bytes_sec_max": 20}
+    assert step.limits == {"read_bytes_sec": 50, "read_bytes_sec_max": 60, **written}
+
+
 def test_a_limit_of_one_direction_replaces_the_total_that_excludes_it():
     changes = ChangeSet("vm1")
     has = Shape(2, 4, GIB, 2 * GIB, {"vda": {"total_bytes_sec": 5000000}})
