@@ -18,7 +18,7 @@ from .._planning.plan import Action
 from .._planning.policy import Policy
 from .._store.interface import Document, Store
 from .cells import Picture
-from .writer import Writer, has
+from .writer import Writer, allocated, has
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,6 @@ else:
 _LATE = timedelta(days=7)  # a plan that was not judged by then never is: too much else has happened
 _UNDONE = timedelta(days=1)  # how long a rollback is proposed
 MOVES = ("move", "consolidate")
-_PARTS = {"cpu": ("cpu", "cores"), "memory": ("memory", "max"), "io_read": ("io", "read"), "io_write": ("io", "write")}
 
 
 def due(plan: Mapping[str, Any], policy: Policy, now: datetime) -> bool:
@@ -147,7 +146,7 @@ class Verifier:
         tenant, use = self.tenants.get(action["tenant"]), self.use.get(action["tenant"])
         if tenant is None or use is None or not has(tenant, action["to"]):
             return verdict.UNKNOWN, {}
-        old, new = _flat(action["from"]), _flat(action["to"])
+        old, new = allocated(action["from"]), allocated(action["to"])
         told, shares = [], {}
         for name in new:
             column = use[:, RESOURCES.index(name)]
@@ -163,11 +162,6 @@ class Verifier:
             return verdict.UNKNOWN, {}
         claimed = shadow["state"] == "claimed"
         return (verdict.GOOD if claimed else verdict.USELESS), {"claimed": claimed}
-
-
-def _flat(limits: Mapping[str, Any]) -> dict[str, float | None]:
-    """The limits per resource, None where there is none; without those that are not given."""
-    return {name: limits[part][key] for name, (part, key) in _PARTS.items() if key in (limits.get(part) or {})}
 
 
 def _means(slots: Any, values: Floats, count: int) -> Floats:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,23 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors im
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
 from ansible_collections.predictive.tenancy.tests.unit.plugins.module_utils._flow.planner_cell import (
+    EASY,
+    LATER,
     MIB,
     NOW,
     Machines,
     admit,
     balance,
     check_cell,
+    emptying_cell,
+    finish,
     flat,
-    forecast,
+    hot_cell,
+    kill_at,
     learned,
     used,
     vm,
 )
-
-LATER = NOW + timedelta(minutes=20)
-EASY = {"move": {"per_run": 1, "per_hour": 1, "per_day": 1, "inflow": 9}, "consolidation": {"headroom": False}}
 
 
 @pytest.fixture
@@ -37,35 +39,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def hot_cell(store: Store) -> None:
-    """Three tenants in a, of which one has grown; b is empty."""
-    for name in ("one", "two", "three"):
-        learned(store, name, flat(0.3))
-    admit(store, vms=[vm("a"), vm("b")], requests=[{"id": name, "profile": name} for name in ("one", "two", "three")])
-    for name in ("one", "two", "three"):
-        forecast(store, name, flat(0.75))
-        tenant = store.get("tenants", name)
-        document = store.get("vms", "a")
-        assert tenant is not None
-        assert document is not None
-        store.update("tenants", {**tenant, "cpu": {**tenant["cpu"], "cores": 1.2}})
-        document["allocations"][name]["cpu"] = 1.2
-        store.update("vms", document)
-
-
 def documents(store: Store) -> list[Any]:
     return [list(store.find(kind)) for kind in ("vms", "tenants", "plans", "shadows", "decisions")]
-
-
-def finish(store: Store, machines: Machines, plan: str, *, named: bool = True, policy: Any = None) -> dict[str, Any]:
-    """Carry a plan on until it has come to its end."""
-    results: list[dict[str, Any]] = []
-    for _step in range(8):
-        step = balance(store, "apply", LATER, plan=plan, results=results, policy=policy)
-        if step["state"] != "applying":
-            return step
-        results = machines.partition(step["desired"], named=named)
-    raise AssertionError("the plan does not end")
 
 
 def test_a_quiet_cell_yields_no_plan_and_changes_nothing(store: Store) -> None:
@@ -248,18 +223,6 @@ def test_a_vm_lost_half_way_loses_no_tenant(store: Store, lost: str, step: int, 
         assert [(row["name"], row["vm"]) for row in again["results"]] == [(name, "c")]
 
 
-def emptying_cell(store: Store) -> Machines:
-    """Two tenants in c that fit into a and b; what makes them leave is a new policy."""
-    for name, level in (("one", 0.6), ("two", 0.7), ("three", 0.2), ("four", 0.1)):
-        learned(store, name, flat(level))
-    for name, place in (("one", "a"), ("two", "b"), ("three", "c"), ("four", "c")):
-        states = [vm(key, state="ready" if key == place else "draining") for key in "abc"]
-        admit(store, vms=states, requests=[{"id": name, "profile": name}])
-    machines = Machines()
-    machines.partition(admit(store, vms=[vm(key, state="ready") for key in "abc"])["desired"])
-    return machines
-
-
 def test_a_vm_that_is_not_needed_is_emptied(store: Store) -> None:
     machines = emptying_cell(store)
     answer = balance(store, policy=EASY)
@@ -286,27 +249,6 @@ def test_a_vm_is_emptied_whole_or_not_at_all(store: Store) -> None:
     assert done["state"] == "failed"
     assert machines.where("three") == machines.where("four") == ["c"]
     check_cell(store)
-
-
-def kill_at(
-    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException | None = None
-) -> Callable[[], int]:
-    """Let the run die right after its write of that number; returns how many writes there were."""
-    writes = [0]
-
-    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
-        def write(*arguments: Any, **named: Any) -> Any:
-            result = real(*arguments, **named)
-            writes[0] += 1
-            if writes[0] == number:
-                raise error or KeyboardInterrupt
-            return result
-
-        return write
-
-    for name in ("update", "insert", "put_many", "delete"):
-        monkeypatch.setattr(store, name, dying(getattr(store, name)))
-    return lambda: writes[0]
 
 
 def test_a_plan_that_is_killed_at_any_write_is_finished_by_the_next_run(
