@@ -129,11 +129,16 @@ class Carrier:
         pict = cells.picture(self.store, self.vms, {}, [], self.policy, self.now)
         rows = {(entry.name, pict.keys[entry.vm]): row for row, entry in enumerate(pict.entries)}
         again: list[Action] = []
+        stale: set[str] = set()  # VMs that are no longer as in the picture: nothing more is decided on it for them
         for action in actions:
+            if stale & {action["from"]["vm"], action["to"]["vm"]}:
+                again.append(action)
+                continue
             why = self._may_move(action, pict, rows)
             if why:
                 self._fail(action, why)
             elif not self._reserve(action):
+                stale.add(action["to"]["vm"])
                 again.append(action)
         return again
 

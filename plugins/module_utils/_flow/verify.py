@@ -17,7 +17,7 @@ from .._planning.demand import RESOURCES
 from .._planning.plan import Action
 from .._planning.policy import Policy
 from .._store.interface import Document, Store
-from .cells import Picture
+from .cells import Picture, resized
 from .writer import Writer, allocated, has
 
 if TYPE_CHECKING:
@@ -228,18 +228,39 @@ def _undo(action: Mapping[str, Any], plan: Mapping[str, Any]) -> Action:
     )
 
 
-def take_back(pict: Picture, wanted: Sequence[Action]) -> tuple[list[Action], list[str]]:
-    """Make the rollbacks' moves in the picture; those that are possible, and why the others are not."""
+def take_back(
+    pict: Picture, wanted: Sequence[Action], tenants: Mapping[str, Document], policy: Policy
+) -> tuple[list[Action], list[str]]:
+    """Make the rollbacks in the picture; those that are possible, and why the others are not."""
     rows = {(entry.name, pict.keys[entry.vm]): row for row, entry in enumerate(pict.entries) if entry.vm >= 0}
     kept: list[Action] = []
     notes: list[str] = []
     for action in wanted:
-        row = rows.get((action.tenant, str(action.before.get("vm"))))
-        if action.kind not in MOVES or (row is not None and _back(pict, row, str(action.after["vm"]))):
+        row = rows.get((action.tenant, str(tenants[action.tenant]["vm"])))
+        if action.kind in MOVES:
+            place = str(action.after["vm"])
+            done = row is not None and _back(pict, row, place)
+        else:
+            place = "its old size"
+            done = row is not None and _restored(pict, row, allocated(action.after), policy)
+        if done:
             kept.append(action)
         else:
-            notes.append(f"{action.tenant} cannot go back to {action.after['vm']}: there is no room for it")
+            notes.append(f"{action.tenant} cannot go back to {place}: there is no room for it")
     return kept, notes
+
+
+def _restored(pict: Picture, row: int, limits: Mapping[str, float | None], policy: Policy) -> bool:
+    """Give a tenant limits that it had, unless its VM has promised the memory to others since."""
+    packer = pict.cell.packer
+    vm = int(packer.assignment[row])
+    wanted = {**pict.entries[row].limits, **limits}
+    more = float(wanted["memory"] or 0.0) - float(packer.limits[row])
+    promised = float(packer.limits[sorted(packer.members[vm])].sum())
+    if more > 0 and promised + more > packer.limit_room[vm] * (1 + 1e-9):
+        return False
+    resized(pict, {row: wanted}, policy)
+    return True
 
 
 def _back(pict: Picture, row: int, key: str) -> bool:

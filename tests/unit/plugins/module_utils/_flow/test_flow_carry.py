@@ -6,15 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.predictive.tenancy.plugins.module_utils._flow import cells, vms
+from ansible_collections.predictive.tenancy.plugins.module_utils._planning.policy_reader import read_policy
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
 from ansible_collections.predictive.tenancy.tests.unit.plugins.module_utils._flow.planner_cell import (
     EASY,
     LATER,
+    MIB,
+    NOW,
     Machines,
     admit,
     balance,
@@ -173,3 +178,98 @@ def test_a_resize_whose_request_came_anew_ends(store: Store) -> None:
     machines.partition(admit(store, requests=wanted)["desired"])
     done = finish(store, machines, plan["id"])
     assert (done["state"], held(store, "a")["web"]["cpu"]) == ("failed", 1.1)
+
+
+def test_a_target_that_another_run_fills_between_two_moves_is_looked_at_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, level in (("one", 0.75), ("two", 0.35), ("three", 0.35), ("late", 0.75)):
+        learned(store, name, flat(level))
+    for name, place in (("one", "b"), ("two", "c"), ("three", "c")):
+        states = [vm(key, state="ready" if key == place else "draining") for key in "bc"]
+        admit(store, vms=states, requests=[{"id": name, "profile": name}])
+    admit(store, vms=[vm(key, state="ready") for key in "bc"])
+    plan = balance(store, policy=EASY)["plan"]
+    assert [(one["tenant"], one["to"]["vm"]) for one in plan["actions"]] == [("three", "b"), ("two", "b")]
+    picture, calls = cells.picture, []
+
+    def overtaken(*arguments: Any) -> cells.Picture:
+        seen = picture(*arguments)
+        if not calls:
+            calls.append(1)
+            states = [vm(key, state="ready" if key == "b" else "draining") for key in "bc"]
+            assert admit(store, vms=states, requests=[{"id": "late", "profile": "late"}])["results"][0]["vm"] == "b"
+        return seen
+
+    monkeypatch.setattr(cells, "picture", overtaken)
+    step = balance(store, "apply", LATER, plan=plan["id"])
+    monkeypatch.undo()
+    full = picture(store, vms.read(store, "north"), {}, [], read_policy(None), NOW)
+    assert float(full.cell.packer.used_of(full.index["b"]).max()) <= 0.9 + 1e-4
+    assert "b has no room for it any more" in {row["error"] for row in step["results"]}
+
+
+TIGHT = {"packing": {"memory_overcommit": 1.0}}
+
+
+def promised(store: Store) -> float:
+    return float(sum(one["memory"] for one in held(store, "a").values()))
+
+
+def growing(store: Store) -> dict[str, Any]:
+    """A VM of 820 MiB with one tenant of 380 MiB that is to have more."""
+    for name in ("web", "late"):
+        learned(store, name, flat(0.1), 300 * MIB)
+    wanted = [{"id": "web", "profile": "web", "resources": {"cpu": 0.2, "memory": "380MiB"}}]
+    admit(store, vms=[vm("a", memory="820MiB")], requests=wanted, policy=TIGHT)
+    used(store, "web", "web", [0.1] * 6, 350 * MIB)
+    plan: dict[str, Any] = balance(store, policy=TIGHT)["plan"]
+    assert plan["actions"][0]["to"]["memory"]["max"] > 400 * MIB
+    return plan
+
+
+def test_memory_that_was_given_away_since_the_plan_is_not_promised_twice(store: Store) -> None:
+    plan = growing(store)
+    late = [{"id": "late", "profile": "late", "resources": {"cpu": 0.2, "memory": "420MiB"}}]
+    assert admit(store, requests=late, policy=TIGHT)["results"][0]["vm"] == "a"
+    done = balance(store, "apply", plan=plan["id"])
+    assert (done["state"], done["results"][0]["error"]) == ("failed", "a has no memory left for it")
+    assert promised(store) == 800 * MIB
+    assert store.get("tenants", "web")["memory"]["max"] == 380 * MIB
+
+
+def shrinking(store: Store) -> tuple[Machines, dict[str, Any]]:
+    """A VM of 820 MiB with one tenant of 400 MiB that is to have 300 MiB."""
+    for name in ("web", "late"):
+        learned(store, name, flat(0.1), 60 * MIB)
+    wanted = [{"id": "web", "profile": "web", "resources": {"cpu": 0.4, "memory": "400MiB"}}]
+    machines = Machines()
+    machines.partition(admit(store, vms=[vm("a", memory="820MiB")], requests=wanted, policy=TIGHT)["desired"])
+    begin = NOW + timedelta(minutes=15)
+    used(store, "web", "web", [0.3] * 8, 60 * MIB, now=begin)
+    plan = balance(store, now=begin, policy=TIGHT)["plan"]
+    assert plan["actions"][0]["to"]["memory"]["max"] == 300 * MIB
+    return machines, plan
+
+
+def test_what_shrinks_gives_its_room_back_when_the_vm_has_done_it(store: Store) -> None:
+    machines, plan = shrinking(store)
+    step = balance(store, "apply", LATER, plan=plan["id"])
+    assert step["desired"]["a"][0]["memory"]["max"] == 300 * MIB
+    assert promised(store) == 400 * MIB
+    late = [{"id": "late", "profile": "late", "resources": {"cpu": 0.2, "memory": "500MiB"}}]
+    assert admit(store, LATER, requests=late, policy=TIGHT)["results"][0]["vm"] is None
+    finish(store, machines, plan["id"])
+    assert promised(store) == 300 * MIB
+    assert admit(store, LATER, requests=late, policy=TIGHT)["results"][0]["vm"] == "a"
+
+
+def test_a_shrink_that_fails_still_has_its_room(store: Store) -> None:
+    machines, plan = shrinking(store)
+    machines.broken.add(("a", "web"))
+    balance(store, "apply", LATER, plan=plan["id"])
+    late = [{"id": "late", "profile": "late", "resources": {"cpu": 0.2, "memory": "500MiB"}}]
+    admit(store, LATER, requests=late, policy=TIGHT)
+    assert finish(store, machines, plan["id"])["state"] == "failed"
+    assert promised(store) == 400 * MIB
+    assert store.get("tenants", "web")["memory"]["max"] == 400 * MIB
