@@ -198,27 +198,30 @@ class Carrier:
         elif self._lost(target):
             self._abandon(action, f"{target} is lost")
         elif self.told.error(name, target):
-            self._abandon(action, self.told.error(name, target))
+            self._abandon(action, self.told.error(name, target), failed=True)
         elif self.told.present(name, target, 0 if self._lost(source) else 1):
             self._switch(action)
 
     def _switch(self, action: Action) -> None:
         source, target = action["from"]["vm"], action["to"]["vm"]
-        move = {
-            "at": self.now, "source": source, "target": target, "plan": self.plan["key"], "useless": False,
-            "gain": float(action["effect"].get("gain") or 0.0),
-        }  # fmt: skip
 
         def switch(tenant: Document) -> Document | None:
             if tenant["vm"] != source or tenant.get("moving_to") != target:
                 return None  # another run has ended its request just now
-            moves = [*(tenant.get("moves") or ()), move][-_MOVES_KEPT:]
-            changed = {"vm": target, "moving_to": None, "claim": None, "moves": moves}
+            changed = {"vm": target, "moving_to": None, "claim": None, **self._remembered(tenant, action, failed=False)}
             return {**tenant, **changed, "moved_at": self.now, "placed_at": self.now}
 
         self.writer.change("tenants", action["tenant"], switch)
         if self._lives(action["tenant"], target):
             self._arrived(action)
+
+    def _remembered(self, tenant: Document, action: Action, *, failed: bool) -> dict[str, Any]:
+        """The moves of a tenant with this one, for the guardrails: one that the target did not take was of no use."""
+        move = {
+            "at": self.now, "source": action["from"]["vm"], "target": action["to"]["vm"], "plan": self.plan["key"],
+            "gain": float(action["effect"].get("gain") or 0.0), "useless": failed, "failed": failed,
+        }  # fmt: skip
+        return {"moves": [*(tenant.get("moves") or ()), move][-_MOVES_KEPT:]}
 
     def _arrived(self, action: Action) -> None:
         """The tenant is the target's: the source is to let it go."""
@@ -237,12 +240,15 @@ class Carrier:
             else:
                 self._fail(action, "the tenant is gone")
 
-    def _abandon(self, action: Action, why: str) -> None:
-        """The target does not get the tenant; what it may have of it goes first."""
+    def _abandon(self, action: Action, why: str, *, failed: bool = False) -> None:
+        """The target does not get the tenant; what it may have of it goes first. ``failed``: it could not run it."""
         name, target = action["tenant"], action["to"]["vm"]
 
         def stay(tenant: Document) -> Document | None:
-            return {**tenant, "moving_to": None} if tenant.get("moving_to") == target else None
+            if tenant.get("moving_to") != target:
+                return None
+            moves = self._remembered(tenant, action, failed=True) if failed else {}
+            return {**tenant, **moves, "moving_to": None}
 
         if name in self.tenants:
             self.writer.change("tenants", name, stay)

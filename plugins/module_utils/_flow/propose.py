@@ -191,12 +191,16 @@ def _same(limits: Mapping[str, float | None], row: Floats) -> bool:
     return all((value is None and not np.isfinite(new)) or value == new for value, new in zip(values, row))
 
 
+def _marks(move: Mapping[str, Any]) -> dict[str, bool]:
+    return {mark: bool(move.get(mark)) for mark in ("useless", "failed")}
+
+
 def _guard(pict: Picture, tenants: Mapping[str, Document], policy: Policy, now: datetime) -> Guard:
     pasts, rules = [], []
     cache: dict[str, Any] = {}
     for entry in pict.entries:
         history = [
-            Past(one["at"].timestamp(), one["source"], one["target"], float(one["gain"]), bool(one.get("useless")))
+            Past(one["at"].timestamp(), one["source"], one["target"], float(one["gain"]), **_marks(one))
             for one in (tenants.get(entry.name) or {}).get("moves") or ()
         ]
         pasts.append(history)

@@ -208,8 +208,8 @@ def _in_force(action: Mapping[str, Any], plan: Mapping[str, Any], tenant: Mappin
         return False
     if action["kind"] == "resize":
         return has(tenant, action["to"])
-    last = (tenant.get("moves") or [{}])[-1]
-    return bool(tenant["vm"] == action["to"]["vm"] and last.get("plan") == plan["key"])
+    made = [one["plan"] for one in tenant.get("moves") or () if not one.get("failed")]
+    return bool(tenant["vm"] == action["to"]["vm"] and made and made[-1] == plan["key"])
 
 
 def _undo(action: Mapping[str, Any], plan: Mapping[str, Any]) -> Action:

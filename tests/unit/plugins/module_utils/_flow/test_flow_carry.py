@@ -273,3 +273,31 @@ def test_a_shrink_that_fails_still_has_its_room(store: Store) -> None:
     assert finish(store, machines, plan["id"])["state"] == "failed"
     assert promised(store) == 400 * MIB
     assert store.get("tenants", "web")["memory"]["max"] == 400 * MIB
+
+
+def test_a_move_that_fails_each_time_is_given_up(store: Store) -> None:
+    machines, plan = hot(store)
+    name = plan["actions"][0]["tenant"]
+    machines.broken.add(("b", name))
+    others = [one for one in ("one", "two", "three") if one != name]
+    pinned = {"move": {"per_hour": 1, "per_day": 1, "pins": others}}
+    tried = []
+    for number in range(5):
+        now = NOW + timedelta(minutes=10 * number)
+        plan = balance(store, now=now, policy=pinned)["plan"]
+        moves = [one["tenant"] for one in plan["actions"] if one["kind"] == "move"] if plan else []
+        tried.append(moves)
+        if plan is None:
+            continue
+        results: list[dict[str, Any]] = []
+        for _step in range(4):
+            step = balance(store, "apply", now, plan=plan["id"], results=results)
+            results = machines.partition(step["desired"])
+        assert step["state"] in ("failed", "applied")
+    assert tried == [[name], [name], [], [], []]
+    tenant = store.get("tenants", name)
+    assert tenant is not None
+    assert [(one["useless"], one["failed"]) for one in tenant["moves"]] == [(True, True)] * 2
+    assert (tenant["vm"], tenant["moved_at"]) == ("a", None)
+    later = balance(store, now=NOW + timedelta(minutes=10, hours=1), policy=pinned)["plan"]
+    assert [one["tenant"] for one in later["actions"] if one["kind"] == "move"] == [name], "the backoff is over"

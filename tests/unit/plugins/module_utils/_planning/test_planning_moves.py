@@ -208,6 +208,15 @@ def test_every_guardrail_holds_and_is_named(pasts: list[Past], policy: dict[str,
     assert guard.bites[bite] > 0
 
 
+def test_a_move_that_failed_counts_as_useless_but_not_as_a_move() -> None:
+    cell = cell_of(guests(1), [0.1], VMS)
+    guard = guard_of(cell, {0: [Past(1e9 - 60, "b", "a", useless=True, failed=True)]})
+    assert guard.may_leave(0) == ""
+    assert guard.may_enter(0, 1, "b", 0.1) == ""
+    guard = guard_of(cell, {0: [Past(1e9 - 60 * ago, "b", "a", useless=True, failed=True) for ago in (20, 1)]})
+    assert guard.may_leave(0) == "move.give_up_after"
+
+
 def test_budgets_count_what_was_moved_before() -> None:
     cell = cell_of(guests(4), [0.9, 0.9, 0.15, 0.5], VMS, placed=[0, 0, 0, 1])
     guard = guard_of(cell, {3: [Past(1e9 - 60, "a", "b")]})
