@@ -37,7 +37,8 @@ options:
     suboptions:
       id:
         description:
-          - The id of the request. The same id again changes nothing. Where it is a valid name it names the tenant.
+          - The id of the request. The same id again changes nothing, in whichever cell its tenant is. Where it is a
+            valid name it names the tenant.
           - Without it, a request with the same profile, parameters and time is the same request.
         type: str
       workload:
@@ -74,7 +75,9 @@ options:
             description: Bytes written per second.
             type: str
       state:
-        description: V(absent) ends the tenant of the request and gives its room back.
+        description:
+          - V(absent) ends the tenant of the request and gives its room back. Where there is none, nothing is changed
+            and no profile is made.
         type: str
         choices: [present, absent]
         default: present
@@ -167,7 +170,7 @@ results:
       returned: always
       sample: ""
     profile:
-      description: Its profile.
+      description: Its profile; where a request ends that nobody knows, the one that it would have.
       type: str
       returned: always
       sample: web_shop

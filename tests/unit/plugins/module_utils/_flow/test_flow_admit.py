@@ -152,6 +152,32 @@ def test_a_request_that_is_over_gives_its_room_back(store: Store) -> None:
     assert admit(store, requests=[{"id": "one", "profile": "big"}])["results"][0]["vm"] is None
 
 
+def test_the_end_of_a_request_that_nobody_knows_changes_nothing(store: Store) -> None:
+    admit(store, vms=[vm("a")])
+    for ended in ({"workload": "unknown"}, {"profile": "unknown"}, {"id": "one", "workload": "unknown"}):
+        done = admit(store, requests=[{**ended, "state": "absent"}])
+        assert (done["changed"], done["results"][0]["reason"]) == (False, "not there")
+        assert not done["results"][0]["created_profile"]
+    assert list(store.find("profiles")) == []
+
+
+def test_a_name_that_ended_in_another_cell_is_admitted_here(store: Store) -> None:
+    learned(store, "web", flat(0.2))
+    wanted = [{"id": "web_1", "profile": "web"}]
+    admit(store, vms=[vm("a")], requests=wanted)
+    later = NOW + timedelta(minutes=10)
+    there = admit(store, later, cell="south", vms=[vm("b")], requests=wanted)
+    assert (there["changed"], there["desired"]) == (True, {"b": []}), "only b is new: it runs in north"
+    assert there["results"][0]["reason"] == "admitted at 2026-01-31T12:00:00Z in cell north"
+    admit(store, later, requests=[{**wanted[0], "state": "absent"}])
+    done = admit(store, later, cell="south", requests=wanted)
+    assert (done["changed"], done["results"][0]["vm"]) == (True, "b")
+    assert [item["name"] for item in done["desired"]["b"]] == ["web_1"]
+    assert store.get("tenants", "web_1")["cell"] == "south"
+    assert not admit(store, later, cell="south", requests=wanted)["changed"]
+    assert not admit(store, later)["changed"]
+
+
 def test_lower_priorities_are_removed_only_by_policy(store: Store) -> None:
     learned(store, "big", flat(1.3))
     requests = [{"id": "low", "profile": "big", "priority": 10}]
