@@ -46,6 +46,7 @@ options:
   plan:
     description:
       - The id of the plan to apply. The default is the one that is being applied, else the newest recommended one.
+      - It is carried on under the policy that it was made with; O(policy) is that of a new proposal.
     type: str
   results:
     description:

@@ -423,6 +423,27 @@ def test_shadows_are_part_of_the_plan(store: Store) -> None:
     assert balance(store)["plan"] is None
 
 
+def test_shadows_are_held_as_the_plan_that_was_reviewed_says(store: Store) -> None:
+    learned(store, "job", flat(0.1), period=3600.0)
+    learned(store, "rare", flat(0.1), period=3600.0)
+    document = store.get("profiles", "rare")
+    document["arrival"]["schedules"][0]["confidence"] = document["arrival"]["confidence"] = 0.45
+    store.update("profiles", document)
+    off = {"shadow": {"enabled": False}}
+    admit(store, vms=[vm("a")], policy=off)
+    bold = {"shadow": {"memory": "40MiB", "confidence": 0.4}}
+    plan = balance(store, policy=bold)["plan"]
+    assert {one["profile"]: one["to"]["memory"] for one in plan["actions"]} == {"job": 40 * MIB, "rare": 40 * MIB}
+    done = balance(store, "apply", plan=plan["id"], policy=off)
+    assert [one["state"] for one in done["results"]] == ["applied", "applied"]
+    held = store.get("vms", "a")["shadows"]
+    assert {one["profile"]: one["memory"] for one in held.values()} == {"job": 40 * MIB, "rare": 40 * MIB}
+    assert {one["profile"]: one["to"] for one in done["plan"]["actions"]} == {
+        one["profile"]: {"shadow": one["key"], "vm": "a", "tier": one["tier"], "memory": one["memory"]}
+        for one in store.find("shadows")
+    }
+
+
 def test_results_without_a_name_are_refused(store: Store) -> None:
     learned(store, "web", flat(0.3))
     with pytest.raises(InputError, match=r"results\[0\]: has no name"):
