@@ -19,7 +19,8 @@ description:
     miss.
   - It decides on the controller and touches no VM. RV(desired) is what M(predictive.tenancy.vm_partition) makes real on
     each VM, RV(shadows) what M(predictive.tenancy.shadow_reserve) does.
-  - A tenant that a killed run left without room, and the tenants of a lost VM, are placed by the next run.
+  - A tenant that a killed run left without room, and the tenants of a lost VM, are placed by the next run. It also
+    gives back room that a killed run had taken for a tenant or a shadow that is not there.
 author:
   - predictive.tenancy contributors (@predictive-tenancy)
 extends_documentation_fragment:
@@ -235,7 +236,7 @@ shadow_results:
       description: The shadow.
       type: str
       returned: always
-      sample: shadow_sync_orders
+      sample: shadow_sync_orders_5d0a91c2
     profile:
       description: The profile whose request it waits for.
       type: str
