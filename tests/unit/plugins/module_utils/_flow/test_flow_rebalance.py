@@ -369,6 +369,24 @@ def test_a_tenant_that_changed_meanwhile_is_left_alone(store: Store) -> None:
     assert done["results"][0]["error"] == "the tenant is no longer in a"
 
 
+@pytest.mark.parametrize(("measured", "confidence"), [(True, 1.0), (False, 0.4)])
+def test_a_move_is_trusted_as_what_it_follows_from(store: Store, measured: bool, confidence: float) -> None:
+    hot_cell(store)
+    for name in ("one", "two", "three"):
+        used(store, name, name, [0.7] * 6 if measured else [0.3] * 6)
+        profile = store.get("profiles", name)
+        for pattern in profile["patterns"].values():
+            pattern["confidence"] = 0.4
+        store.update("profiles", profile)
+    plan = balance(store, policy={"resize": {"enabled": False}})["plan"]
+    (action,) = (one for one in plan["actions"] if one["kind"] == "move")
+    assert ("measured above" if measured else "forecast to reach") in action["reason"]
+    assert action["confidence"] == confidence
+    admit(store, vms=[vm("b", state="draining")])
+    (asked,) = balance(store, policy={"resize": {"enabled": False}})["plan"]["actions"]
+    assert (asked["kind"], asked["confidence"]) == ("vm", confidence)
+
+
 def test_a_cell_that_cannot_be_relieved_asks_for_a_vm(store: Store) -> None:
     hot_cell(store)
     admit(store, vms=[vm("b", state="draining")])
