@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Resizes of a plan: what grows takes its room before the tenant may use it, what shrinks gives it back afterwards.
 
-So what a VM's document counts for a tenant is never less than what it may use. A resize that fails, or whose VM is
-lost, has its room set to what the tenant's document says again.
+So while a resize is under way, the VM's document counts the larger of both sizes for the tenant. When it is over, for
+whichever reason, that is again what the tenant's document says.
 """
 
 from __future__ import annotations
