@@ -35,7 +35,7 @@ class Resizer:
     def begin(self, action: Action) -> str:
         """Take the room that it needs and set the tenant's limits; says why it cannot be, empty if it can."""
         name = action["tenant"]
-        why = self._obsolete(action)
+        why = self._obsolete(action) or self._homeless(name)
         if not why and not self._take(name, allocated(action["to"])):
             why = f"{self.writer.tenants[name]['vm']} has no memory left for it"
         if not why:
@@ -47,30 +47,34 @@ class Resizer:
         name = action["tenant"]
         why = self._obsolete(action)
         if why:
-            self._settle(name)
             return why
         tenant = self.writer.tenants[name]
-        error = self.told.error(name, tenant["vm"])
+        error = self._homeless(name) or self.told.error(name, tenant["vm"])
         if error or not has(tenant, action["to"]):  # the latter: a run was killed while it took it back
             self._set(name, action["from"])
             self._settle(name)
-            return f"taken back: {error}" if error else "a run that was killed took it back"
+            return f"taken back: {error or 'another run had begun to'}"
         if not self.told.present(name, tenant["vm"], 0):
             return None
         self._settle(name)
         return ""
 
     def _obsolete(self, action: Action) -> str:
-        """Why nothing is to be resized any more, empty if it is."""
+        """Why there is nothing to resize any more, empty if there is."""
         tenant = self.writer.tenants.get(action["tenant"])
         if tenant is None or tenant["state"] == "absent":
             return "the tenant is gone"
-        vm = self.writer.vms.get(tenant["vm"])
-        if vm is None or vm["state"] == "lost" or action["tenant"] not in vm["allocations"]:
-            return f"its VM {tenant['vm']} is lost"
         if not (has(tenant, action["from"]) or has(tenant, action["to"])):
             return "its limits are no longer those that the plan was made for"
         return ""
+
+    def _homeless(self, name: str) -> str:
+        """Why no VM can resize a tenant, empty if its VM can."""
+        key = self.writer.tenants[name]["vm"]
+        vm = self.writer.vms.get(key)
+        if vm is None or vm["state"] == "lost":
+            return f"its VM {key} is lost"
+        return "" if name in vm["allocations"] else f"it has no room in {key}"
 
     def _take(self, name: str, limits: Mapping[str, float | None]) -> bool:
         """Count at least these limits for a tenant; False if the VM has no memory to promise for it.
