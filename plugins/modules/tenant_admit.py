@@ -19,7 +19,8 @@ description:
     miss.
   - It decides on the controller and touches no VM. RV(desired) is what M(predictive.tenancy.vm_partition) makes real on
     each VM, RV(shadows) what M(predictive.tenancy.shadow_reserve) does.
-  - A tenant that a killed run left without room, and the tenants of a lost VM, are placed by the next run.
+  - A tenant that a killed run left without room, and the tenants of a lost VM, are placed by the next run. It also
+    gives back room that a killed run had taken for a tenant or a shadow that is not there.
 author:
   - predictive.tenancy contributors (@predictive-tenancy)
 extends_documentation_fragment:
@@ -37,7 +38,8 @@ options:
     suboptions:
       id:
         description:
-          - The id of the request. The same id again changes nothing. Where it is a valid name it names the tenant.
+          - The id of the request. The same id again changes nothing, in whichever cell its tenant is. Where it is a
+            valid name it names the tenant.
           - Without it, a request with the same profile, parameters and time is the same request.
         type: str
       workload:
@@ -74,7 +76,9 @@ options:
             description: Bytes written per second.
             type: str
       state:
-        description: V(absent) ends the tenant of the request and gives its room back.
+        description:
+          - V(absent) ends the tenant of the request and gives its room back. Where there is none, nothing is changed
+            and no profile is made.
         type: str
         choices: [present, absent]
         default: present
@@ -167,7 +171,7 @@ results:
       returned: always
       sample: ""
     profile:
-      description: Its profile.
+      description: Its profile; where a request ends that nobody knows, the one that it would have.
       type: str
       returned: always
       sample: web_shop
@@ -232,7 +236,7 @@ shadow_results:
       description: The shadow.
       type: str
       returned: always
-      sample: shadow_sync_orders
+      sample: shadow_sync_orders_5d0a91c2
     profile:
       description: The profile whose request it waits for.
       type: str

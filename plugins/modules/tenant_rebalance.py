@@ -20,7 +20,8 @@ description:
     shall hold for the next step; M(predictive.tenancy.vm_partition) makes it real, and its results are given to the
     next call as O(results), until RV(state) is no longer V(applying).
   - A tenant that moves is on both VMs until the target says that it runs, then the source lets it go. A run that is
-    killed at any point loses no tenant; the next call goes on from there.
+    killed at any point loses no tenant; the next call goes on from there. An action that can no longer be finished,
+    because its request has ended or its VM is lost, fails and leaves the tenant where it is.
   - Some time after a plan was applied, what was realised is kept beside what was predicted. What made things worse is
     proposed to be taken back, moves of no use are remembered, and the rule that asked for them is trusted less.
 author:
@@ -45,6 +46,7 @@ options:
   plan:
     description:
       - The id of the plan to apply. The default is the one that is being applied, else the newest recommended one.
+      - It is carried on under the policy that it was made with; O(policy) is that of a new proposal.
     type: str
   results:
     description:

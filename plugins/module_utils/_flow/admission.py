@@ -108,7 +108,7 @@ def _answer(
     ]
     return {
         "results": rows,
-        "changed": bool(differences or shadows.changed),
+        "changed": bool(differences or shadows.changed or shadows.freed),
         "diff": differences,
         "vm_results": [result(item) for item in vm_changes],
         "desired": desired.desired(admitter.tenants.values(), admitter.documents),

@@ -90,20 +90,20 @@ class Admitter:
             self.store.put_many("decisions", self._log)
 
     def _known(self, present: Sequence[Wanted]) -> list[Wanted]:
-        """Requests without a tenant; the others are answered."""
-        strangers = sorted({one.tenant for one in present} - set(self.tenants))
-        for key, tenant in self.store.get_many("tenants", strangers).items():
-            self.tenants[key] = tenant
+        """Requests without a tenant; the others are answered. A name that ended in another cell is free here."""
+        others = self.store.get_many("tenants", sorted({one.tenant for one in present} - set(self.tenants)))
+        self.tenants.update({key: one for key, one in others.items() if one["state"] == "absent"})
         fresh = []
         for one in present:
-            known = self.tenants.get(one.tenant)
+            known = self.tenants.get(one.tenant) or others.get(one.tenant)
             outcome = Outcome(one.tenant, one.profile["key"], reason=one.why, created_profile=one.created_profile)
             self.outcomes[one.tenant] = outcome
-            if known is None or (known["state"] == "absent" and known["cell"] == self.cell):
+            if known is None or known["state"] == "absent":
                 fresh.append(one)
                 continue
             outcome.document, outcome.claim, outcome.profile = known, known.get("claim"), known["profile"]
-            outcome.reason = f"admitted at {format_time(known['admitted_at'])}"
+            elsewhere = f" in cell {known['cell']}" if known["cell"] != self.cell else ""
+            outcome.reason = f"admitted at {format_time(known['admitted_at'])}{elsewhere}"
         return fresh
 
     def _sized(self, fresh: Sequence[Wanted]) -> list[Document]:

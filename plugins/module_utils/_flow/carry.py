@@ -6,7 +6,9 @@
 A move reserves room in the target first (reserved), then both VMs hold the tenant; once the target says that it runs,
 the tenant is the target's (switched) and the source lets it go; once the source says so, its room is free (applied).
 Every transition is written in an order in which a run that is killed after any write leaves a state from which the same
-transition can be made again: no tenant is lost, and none is doubled beyond the step that needs both.
+transition can be made again: no tenant is lost, and none is doubled beyond the step that needs both. Where a request
+ended, or came anew, while its tenant was on the way, the documents of tenants are right and the move is given up: no
+action waits for what can no longer be said.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from .._planning.policy import Policy
 from .._store.interface import Document, Store
 from . import cells
 from .decisions import record
+from .resizer import Resizer
 from .told import Told
-from .writer import Writer, allocated, has, staying
+from .writer import Writer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,6 +57,7 @@ class Carrier:
 
     def __post_init__(self) -> None:
         self.writer = Writer(self.store, self.dry, self.vms, self.tenants)
+        self.resizer = Resizer(self.writer, self.told, self.policy.packing.memory_overcommit, self.now)
 
     # -- one call --------------------------------------------------------------------------------------------------
 
@@ -81,20 +85,26 @@ class Carrier:
         return all(action["state"] in FINAL for action in self.plan["actions"])
 
     def _catch_up(self, action: Action) -> None:
-        """Believe the documents where a killed run had written them, but not the plan."""
-        tenant = self.tenants.get(action["tenant"])
+        """Believe the documents where a killed run had written them, but not the plan, or where a request came anew."""
+        name, tenant = action["tenant"], self.tenants.get(action["tenant"])
         moving = action["kind"] in ("move", "consolidate") and action["state"] in ("proposed", "reserved")
         if not moving or tenant is None or tenant["state"] == "absent":
             return
         source, target = action["from"]["vm"], action["to"]["vm"]
         if tenant["vm"] == target and not tenant.get("moving_to"):
-            action["state"] = "switched"
-            self.writer.leaving(action["tenant"], source)
-        elif tenant["vm"] == source and tenant.get("moving_to") == target and self._held(action["tenant"], target):
+            self._arrived(action)
+        elif tenant["vm"] == source and tenant.get("moving_to") == target and self._held(name, target):
             action["state"] = "reserved"
+        elif action["state"] == "reserved":
+            self._abandon(action, f"it is no longer on its way from {source} to {target}")
 
     def _held(self, tenant: str, vm: str) -> bool:
         return vm in self.vms and tenant in (self.vms[vm].get("allocations") or {})
+
+    def _lives(self, tenant: str, vm: str) -> bool:
+        """Whether a VM is where a tenant belongs, so that its room there is not to be given back."""
+        document = self.tenants.get(tenant)
+        return document is not None and document["state"] != "absent" and document["vm"] == vm
 
     def _lost(self, vm: str) -> bool:
         return vm not in self.vms or self.vms[vm]["state"] == "lost"
@@ -104,7 +114,8 @@ class Carrier:
     def _begin(self, actions: Sequence[Action]) -> None:
         for action in actions:
             if action["kind"] == "resize":
-                self._begin_resize(action)
+                why = self.resizer.begin(action)
+                action["state"], action["error"] = ("failed", why) if why else ("requested", "")
             elif action["kind"] == "vm":
                 action["state"] = "noted"
         moving = [action for action in actions if action["kind"] in ("move", "consolidate")]
@@ -117,12 +128,17 @@ class Carrier:
         """Reserve room for the moves; returns those whose target another run has changed meanwhile."""
         pict = cells.picture(self.store, self.vms, {}, [], self.policy, self.now)
         rows = {(entry.name, pict.keys[entry.vm]): row for row, entry in enumerate(pict.entries)}
-        again = []
+        again: list[Action] = []
+        stale: set[str] = set()  # VMs that are no longer as in the picture: nothing more is decided on it for them
         for action in actions:
+            if stale & {action["from"]["vm"], action["to"]["vm"]}:
+                again.append(action)
+                continue
             why = self._may_move(action, pict, rows)
             if why:
                 self._fail(action, why)
             elif not self._reserve(action):
+                stale.add(action["to"]["vm"])
                 again.append(action)
         return again
 
@@ -165,53 +181,14 @@ class Carrier:
         action["state"] = "reserved"
         return True
 
-    def _begin_resize(self, action: Action) -> None:
-        name = action["tenant"]
-        tenant = self.tenants.get(name)
-        if tenant is None or tenant["state"] == "absent":
-            self._fail(action, "the tenant is gone")
-        elif self._lost(tenant["vm"]) or not self._held(name, tenant["vm"]):
-            self._fail(action, f"its VM {tenant['vm']} is lost")
-        elif not (has(tenant, action["from"]) or has(tenant, action["to"])):
-            self._fail(action, "its limits are no longer those that the plan was made for")
-        else:
-            self._set_limits(name, action["to"])
-            action["state"] = "requested"
-
-    def _set_limits(self, name: str, limits: Mapping[str, Any]) -> None:
-        """The VM's document first: what counts for room is never less than what the tenant may use."""
-        flat = allocated(limits)
-        vm = self.tenants[name]["vm"]
-
-        def room(document: Document) -> Document | None:
-            held = document["allocations"].get(name)
-            if held is None or all(held.get(key) == value for key, value in flat.items()):
-                return None
-            return {**document, "allocations": {**document["allocations"], name: {**held, **flat}}}
-
-        def size(tenant: Document) -> Document | None:
-            if has(tenant, limits):
-                return None
-            parts = {part: {**tenant[part], **values} for part, values in limits.items()}
-            return {**tenant, **parts, "resized_at": self.now}
-
-        self.writer.change("vms", vm, room)
-        self.writer.change("tenants", name, size)
-
     # -- going on --------------------------------------------------------------------------------------------------
 
     def _confirm_resize(self, action: Action) -> None:
-        name = action["tenant"]
-        tenant = self.tenants.get(name)
-        if tenant is None or tenant["state"] == "absent":
-            self._fail(action, "the tenant is gone")
-            return
-        error = self.told.error(name, tenant["vm"])
-        if error:
-            self._set_limits(name, action["from"])
-            self._fail(action, f"taken back: {error}")
-        elif self.told.present(name, tenant["vm"], 0):
-            self._finish(action, tenant)
+        why = self.resizer.confirm(action)
+        if why:
+            self._fail(action, why)
+        elif why is not None:
+            self._finish(action, self.tenants[action["tenant"]])
 
     def _confirm_target(self, action: Action) -> None:
         name, source, target = action["tenant"], action["from"]["vm"], action["to"]["vm"]
@@ -221,46 +198,71 @@ class Carrier:
         elif self._lost(target):
             self._abandon(action, f"{target} is lost")
         elif self.told.error(name, target):
-            self._abandon(action, self.told.error(name, target))
+            self._abandon(action, self.told.error(name, target), failed=True)
         elif self.told.present(name, target, 0 if self._lost(source) else 1):
             self._switch(action)
 
     def _switch(self, action: Action) -> None:
-        name, source, target = action["tenant"], action["from"]["vm"], action["to"]["vm"]
-        move = {
-            "at": self.now, "source": source, "target": target, "plan": self.plan["key"], "useless": False,
-            "gain": float(action["effect"].get("gain") or 0.0),
-        }  # fmt: skip
+        source, target = action["from"]["vm"], action["to"]["vm"]
 
-        def switch(tenant: Document) -> Document:
-            moves = [*(tenant.get("moves") or ()), move][-_MOVES_KEPT:]
-            changed = {"vm": target, "moving_to": None, "claim": None, "moves": moves}
+        def switch(tenant: Document) -> Document | None:
+            if tenant["vm"] != source or tenant.get("moving_to") != target:
+                return None  # another run has ended its request just now
+            changed = {"vm": target, "moving_to": None, "claim": None, **self._remembered(tenant, action, failed=False)}
             return {**tenant, **changed, "moved_at": self.now, "placed_at": self.now}
 
-        self.writer.change("tenants", name, switch)
-        self.writer.mark(name, target, "tenant")
-        self.writer.leaving(name, source)
+        self.writer.change("tenants", action["tenant"], switch)
+        if self._lives(action["tenant"], target):
+            self._arrived(action)
+
+    def _remembered(self, tenant: Document, action: Action, *, failed: bool) -> dict[str, Any]:
+        """The moves of a tenant with this one, for the guardrails: one that the target did not take was of no use."""
+        move = {
+            "at": self.now, "source": action["from"]["vm"], "target": action["to"]["vm"], "plan": self.plan["key"],
+            "gain": float(action["effect"].get("gain") or 0.0), "useless": failed, "failed": failed,
+        }  # fmt: skip
+        return {"moves": [*(tenant.get("moves") or ()), move][-_MOVES_KEPT:]}
+
+    def _arrived(self, action: Action) -> None:
+        """The tenant is the target's: the source is to let it go."""
+        self.writer.mark(action["tenant"], action["to"]["vm"], "tenant")
+        self.writer.leaving(action["tenant"], action["from"]["vm"])
         action["state"] = "switched"
 
     def _confirm_source(self, action: Action) -> None:
         name, source = action["tenant"], action["from"]["vm"]
-        if self._lost(source) or not self._held(name, source) or self.told.absent(name, source):
+        if self._lives(name, source):  # it was placed anew, and this room is that of its new place
+            self._fail(action, f"the tenant is in {source} again")
+        elif self._lost(source) or not self._held(name, source) or self.told.absent(name, source):
             self.writer.leave(name, source)
-            self._finish(action, self.tenants[name])
+            if name in self.tenants:
+                self._finish(action, self.tenants[name])
+            else:
+                self._fail(action, "the tenant is gone")
 
-    def _abandon(self, action: Action, why: str) -> None:
-        """The target does not get the tenant; what it may have of it goes first."""
+    def _abandon(self, action: Action, why: str, *, failed: bool = False) -> None:
+        """The target does not get the tenant; what it may have of it goes first. ``failed``: it could not run it."""
         name, target = action["tenant"], action["to"]["vm"]
+
+        def stay(tenant: Document) -> Document | None:
+            if tenant.get("moving_to") != target:
+                return None
+            moves = self._remembered(tenant, action, failed=True) if failed else {}
+            return {**tenant, **moves, "moving_to": None}
+
         if name in self.tenants:
-            self.writer.change("tenants", name, staying)
-        self.writer.leaving(name, target)
+            self.writer.change("tenants", name, stay)
+        if not self._lives(name, target):
+            self.writer.leaving(name, target)
         action["error"] = why
         action["state"] = "abandoned"
         self._confirm_gone(action)
 
     def _confirm_gone(self, action: Action) -> None:
         name, target = action["tenant"], action["to"]["vm"]
-        if self._lost(target) or not self._held(name, target) or self.told.absent(name, target):
+        if self._lives(name, target):
+            self._fail(action, action["error"])
+        elif self._lost(target) or not self._held(name, target) or self.told.absent(name, target):
             self.writer.leave(name, target)
             self._fail(action, action["error"])
 

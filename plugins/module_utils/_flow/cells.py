@@ -10,7 +10,7 @@ allocation, so that what is reserved for a tenant that is still on its way count
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -202,6 +202,17 @@ def _shadows(ordered: Sequence[Document], packer: Packer) -> dict[str, HeldShado
             packer.hold(vm, amount)
             shadows[name] = HeldShadow(name, held["profile"], vm, amount, float(held.get("value", 0.0)))
     return shadows
+
+
+def resized(pict: Picture, limits: Mapping[int, Mapping[str, float | None]], policy: Policy) -> None:
+    """Let the picture know new limits of some entries (by row), so that what is resized is what is placed."""
+    if not limits:
+        return
+    rows = sorted(limits)
+    for row in rows:
+        pict.entries[row] = replace(pict.entries[row], limits=limits[row])
+    entries = [pict.entries[row] for row in rows]
+    pict.cell.packer.change(rows, demand_of(entries, pict.forecast, policy), limit_rows(entries)[:, MEMORY])
 
 
 def clock(now: datetime, policy: Policy) -> list[str]:

@@ -72,6 +72,10 @@ class Profiles:
         self._by_workload: dict[str, list[Document]] = {}
         self._by_name: dict[str, Document | None] = {}
 
+    def unwritten(self) -> Profiles:
+        """The same profiles for who only asks: what there is none for is told as it would be, and not made."""
+        return Profiles(self.store, self.now, dry=True)
+
     def _named(self, name: str) -> Document | None:
         if name not in self._by_name:
             self._by_name[name] = self.store.get("profiles", name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .._planning import moves
 from .._planning.demand import RESOURCES
+from .._planning.hot import Hot
 from .._planning.plan import Action
 from .._planning.policy import Policy
 from .._planning.sizing import tenant_limits
@@ -91,7 +92,7 @@ def add_moves(proposal: Proposal, step: moves.Step) -> None:
                 rule=step.kind,
                 group=f"{step.kind} {source}",
                 profile=entry.profile["key"],
-                confidence=entry.confidence,
+                confidence=1.0 if step.measured else entry.confidence,
                 before={"vm": source},
                 after={"vm": target},
                 effect={
@@ -105,13 +106,14 @@ def add_moves(proposal: Proposal, step: moves.Step) -> None:
         )
 
 
-def add_new_vm(proposal: Proposal, stuck: Sequence[tuple[int, str]]) -> None:
+def add_new_vm(proposal: Proposal, stuck: Sequence[Hot]) -> None:
     """VMs that nothing could relieve: ask for a new one, once, with the reasons."""
     if not stuck:
         return
     pict = proposal.pict
-    names = [pict.keys[vm] for vm, _why in stuck]
-    reasons = "; ".join(f"{pict.keys[vm]} {why}" for vm, why in stuck)
+    names = [pict.keys[one.vm] for one in stuck]
+    reasons = "; ".join(f"{pict.keys[one.vm]} {one.why}" for one in stuck)
+    forecast = {one.vm for one in stuck if not one.measured}
     proposal.actions.append(
         Action(
             "vm",
@@ -119,6 +121,7 @@ def add_new_vm(proposal: Proposal, stuck: Sequence[tuple[int, str]]) -> None:
             f"no VM can take enough of what is too much: {reasons}",
             rule="relieve",
             group="new VM",
+            confidence=min((entry.confidence for entry in pict.entries if entry.vm in forecast), default=1.0),
             after={"vms": 1},
             effect={"relieves": names},
         )

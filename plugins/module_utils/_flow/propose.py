@@ -21,7 +21,7 @@ from .._planning.resize import Observed, Resized, resize
 from .._planning.verdict import RULES, cautious
 from .._planning.wholeplan import least_vms
 from .._store.interface import Document, Store
-from .cells import Entry, Picture, demand_of, picture
+from .cells import Picture, picture, resized
 from .observed import Measured, observed, vm_checks
 from .proposal import Proposal, add_moves, add_new_vm, add_resize
 from .verify import take_back
@@ -65,11 +65,11 @@ def propose(
         raise InputError("there is no such VM in this cell", item=", ".join(unknown), hint="use its inventory name")
     told, policy = policy_document(policy), cautious(policy, trusted or dict.fromkeys(RULES, 1.0))
     pict = picture(store, vms, dict(profiles or {}), [], policy, now)
-    history = Measured(store, pict, policy, now)
-    seen = observed(pict, history, tenants, measured, policy, now)
     before, vms_before = float(moves.score(pict.cell, range(len(pict.keys)))), _in_use(pict)
     proposal = Proposal(pict)
-    proposal.actions, proposal.notes = take_back(pict, undo)
+    proposal.actions, proposal.notes = take_back(pict, undo, tenants, policy)
+    history = Measured(store, pict, policy, now)
+    seen = observed(pict, history, tenants, measured, policy, now)
     proposal.notes += [f"the rule {rule} is trusted {share:g}" for rule, share in (trusted or {}).items() if share < 1]
     settled = {
         name
@@ -178,17 +178,12 @@ def _rows(seen: Observed, rows: Sequence[int]) -> Observed:
 
 def _grow(pict: Picture, targets: Floats, policy: Policy) -> None:
     """Let the packer know the new limits, so that what is resized is what is placed."""
-    changed = [row for row, entry in enumerate(pict.entries) if not _same(entry.limits, targets[row])]
-    if not changed:
-        return
-    entries = list(pict.entries)
-    for row in changed:
-        limits = {name: float(value) if np.isfinite(value) else None for name, value in zip(RESOURCES, targets[row])}
-        old = entries[row]
-        entries[row] = Entry(old.name, old.profile, limits, old.priority, old.vm)
-    pict.entries[:] = entries
-    demand = demand_of([entries[row] for row in changed], pict.forecast, policy)
-    pict.cell.packer.change(changed, demand, targets[changed][:, MEMORY])
+    changed = {
+        row: {name: float(value) if np.isfinite(value) else None for name, value in zip(RESOURCES, targets[row])}
+        for row, entry in enumerate(pict.entries)
+        if not _same(entry.limits, targets[row])
+    }
+    resized(pict, changed, policy)
 
 
 def _same(limits: Mapping[str, float | None], row: Floats) -> bool:
@@ -196,12 +191,16 @@ def _same(limits: Mapping[str, float | None], row: Floats) -> bool:
     return all((value is None and not np.isfinite(new)) or value == new for value, new in zip(values, row))
 
 
+def _marks(move: Mapping[str, Any]) -> dict[str, bool]:
+    return {mark: bool(move.get(mark)) for mark in ("useless", "failed")}
+
+
 def _guard(pict: Picture, tenants: Mapping[str, Document], policy: Policy, now: datetime) -> Guard:
     pasts, rules = [], []
     cache: dict[str, Any] = {}
     for entry in pict.entries:
         history = [
-            Past(one["at"].timestamp(), one["source"], one["target"], float(one["gain"]), bool(one.get("useless")))
+            Past(one["at"].timestamp(), one["source"], one["target"], float(one["gain"]), **_marks(one))
             for one in (tenants.get(entry.name) or {}).get("moves") or ()
         ]
         pasts.append(history)

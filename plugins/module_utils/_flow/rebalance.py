@@ -204,8 +204,8 @@ def _apply(run: Run, name: str | None, results: Sequence[Mapping[str, Any]]) -> 
     plan = deepcopy(plan)
     if plan["state"] == "recommended":  # written first, so that no other run supersedes what is being done
         plan = run.save({**plan, "state": "applying", "started_at": run.now})
-    policy = read_policy(plan["policy"], cell=run.cell)  # what was reviewed is what runs
-    carrier = Carrier(run.store, policy, run.now, run.dry, deepcopy(plan), run.vms, run.tenants, told)
+    run.policy = read_policy(plan["policy"], cell=run.cell)  # what was reviewed is what runs
+    carrier = Carrier(run.store, run.policy, run.now, run.dry, deepcopy(plan), run.vms, run.tenants, told)
     carrier.run()
     hold(run.shadows(dry=run.dry), run.profiles(), carrier.plan["actions"])
     plan = carrier.plan

@@ -97,10 +97,13 @@ def _amount(resource: str, value: object) -> float:
 
 
 def read(item: Mapping[str, Any], profiles: Profiles) -> Wanted:
-    """One given request with its profile, which is made if there is none. Raises InputError."""
+    """One given request with its profile, made if there is none and the request is to be. Raises InputError."""
     if bool(item.get("workload")) == bool(item.get("profile")):
         raise InputError("give either workload or profile")
     parameters = plain(item.get("parameters") or {})
+    state = item.get("state") or "present"
+    if state == "absent":
+        profiles = profiles.unwritten()
     before = len(profiles.created)
     if item.get("profile"):
         profile = profiles.by_name(item["profile"])
@@ -117,8 +120,8 @@ def read(item: Mapping[str, Any], profiles: Profiles) -> Wanted:
         profile=profile,
         priority=priority,
         asked=_asked(item),
-        created_profile=len(profiles.created) > before,
-        state=item.get("state") or "present",
+        created_profile=state == "present" and len(profiles.created) > before,
+        state=state,
     )
 
 

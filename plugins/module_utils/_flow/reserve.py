@@ -99,3 +99,17 @@ def orphans(tenants: Mapping[str, Document], vms: Mapping[str, Document], now: d
             if not here and not leaving and held["since"] <= now - GRACE:
                 found.setdefault(key, set()).add(name)
     return found
+
+
+def stale_shadows(
+    shadows: Mapping[str, Mapping[str, Any]], vms: Mapping[str, Document], now: datetime
+) -> dict[str, set[str]]:
+    """Room held for shadows that do not wait in that VM (VM to names), older than the grace of a run that writes."""
+    found: dict[str, set[str]] = {}
+    for key, vm in vms.items():
+        for name, held in (vm.get("shadows") or {}).items():
+            shadow = shadows.get(name)
+            here = shadow is not None and shadow["state"] == "waiting" and shadow["vm"] == key
+            if not here and held["since"] <= now - GRACE:
+                found.setdefault(key, set()).add(name)
+    return found

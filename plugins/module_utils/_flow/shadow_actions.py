@@ -14,6 +14,10 @@ from .._store.interface import Document
 from .shadows import Shadows
 
 
+def _held(shadow: Document) -> dict[str, Any]:
+    return {"shadow": shadow["key"], "vm": shadow["vm"], "tier": shadow["tier"], "memory": int(shadow["memory"])}
+
+
 def wanted(shadows: Shadows, profiles: Sequence[Document]) -> list[Action]:
     """The shadows that would be held now, as actions. ``shadows`` must be a dry one."""
     if not shadows.policy.shadow.enabled:
@@ -32,7 +36,7 @@ def wanted(shadows: Shadows, profiles: Sequence[Document]) -> list[Action]:
                 group=one["key"],
                 profile=one["profile"],
                 confidence=float(one["chance"]),
-                after={"shadow": one["key"], "vm": one["vm"], "tier": one["tier"], "memory": int(one["memory"])},
+                after=_held(one),
                 effect={"saved_gibibyte_seconds": one["value"], "expires_at": format_time(one["expires_at"])},
             )
         )
@@ -52,5 +56,4 @@ def hold(shadows: Shadows, profiles: Sequence[Document], actions: Sequence[dict[
         if one is None:
             action["state"], action["error"] = "failed", "it no longer pays, or there is no room for it"
         else:
-            action["state"] = "applied"
-            action["to"] = {**action["to"], "shadow": one["key"], "vm": one["vm"]}
+            action["state"], action["to"] = "applied", _held(one)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -39,7 +40,8 @@ _KEPT = timedelta(days=1)  # how long the report can tell of shadows that are go
 class Shadows:
     """One run over the shadows of a cell. ``documents`` are the VMs by key and follow the changes; ``served`` says
     until when (UTC seconds) the requests of a profile are already served by an admitted tenant; ``gone`` are shadows
-    that this run has claimed or given up, which a dry run does not find in the store."""
+    that this run has claimed or given up, which a dry run does not find in the store. Afterwards ``changed`` names the
+    shadows that it made or gave up, ``freed`` those whose room a killed run had left behind."""
 
     store: Store
     cell: str
@@ -58,10 +60,11 @@ class Shadows:
             if one["state"] == "claimed":  # its request came, early or late
                 self.served[one["profile"]] = max(self.served.get(one["profile"], 0.0), one["expected_at"].timestamp())
         self.changed: list[str] = []
+        self.freed: list[str] = []
         self.refused: list[str] = []
 
     def run(self, profiles: Sequence[Document]) -> None:
-        """Give up what has expired and hold what is worth it."""
+        """Give up what has expired, repair what a killed run left behind, and hold what is worth it."""
         self._expire()
         waiting = {one["profile"] for one in self.known.values() if one["state"] == "waiting"}
         by_name = {one["key"]: one for one in profiles}
@@ -82,6 +85,9 @@ class Shadows:
             self._write({**one, "state": "expired"})
             self._room(one["vm"], reserve.Reservation(remove_shadows={one["key"]}))
             self.changed.append(one["key"])
+        for vm, names in reserve.stale_shadows(self.known, self.documents, self.now).items():
+            self._room(vm, reserve.Reservation(remove_shadows=names))
+            self.freed.extend(names)
         old = self.now - _KEPT
         for name in [name for name, one in self.known.items() if one["state"] != "waiting" and one["expires_at"] < old]:
             del self.known[name]
@@ -174,8 +180,7 @@ class Shadows:
         }  # fmt: skip
 
     def _make(self, one: Wish, vm: str, tenant: Mapping[str, Any]) -> None:
-        # One name for each expected request, so that a claim never means the shadow of the next one.
-        name = f"shadow_{one.profile[:36]}_{_moment(one.expected_at):%H%M}"
+        name = _name(one)
         document = {
             "key": name,
             "profile": one.profile,
@@ -197,7 +202,7 @@ class Shadows:
         before = self.known.get(name)
         if before is not None:
             document["version"] = before["version"]
-        held = {"profile": one.profile, "memory": int(one.memory), "value": round(one.value, 3)}
+        held = {"profile": one.profile, "memory": int(one.memory), "value": round(one.value, 3), "since": self.now}
         if self._room(vm, reserve.Reservation(add_shadows={name: held})):
             self._write(document)
             self.changed.append(name)
@@ -224,6 +229,12 @@ class Shadows:
                 self.refused.extend(f"{name}: another run changed {vm}" for name in change.add_shadows)
                 return False
         raise Conflict("another run changed the VM each time", item=vm, hint="run again")
+
+
+def _name(one: Wish) -> str:
+    """One name for each expected request of a profile, so that a claim never means the shadow of another one."""
+    digest = hashlib.sha256(f"{one.profile} {round(one.expected_at)}".encode()).hexdigest()[:8]
+    return f"shadow_{one.profile[:32]}_{digest}"
 
 
 def _with_dependencies(wishes: Sequence[Wish], by_name: Mapping[str, Document], have: Iterable[str]) -> list[Wish]:

@@ -17,8 +17,8 @@ from .._planning.demand import RESOURCES
 from .._planning.plan import Action
 from .._planning.policy import Policy
 from .._store.interface import Document, Store
-from .cells import Picture
-from .writer import Writer, has
+from .cells import Picture, resized
+from .writer import Writer, allocated, has
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,6 @@ else:
 _LATE = timedelta(days=7)  # a plan that was not judged by then never is: too much else has happened
 _UNDONE = timedelta(days=1)  # how long a rollback is proposed
 MOVES = ("move", "consolidate")
-_PARTS = {"cpu": ("cpu", "cores"), "memory": ("memory", "max"), "io_read": ("io", "read"), "io_write": ("io", "write")}
 
 
 def due(plan: Mapping[str, Any], policy: Policy, now: datetime) -> bool:
@@ -147,7 +146,7 @@ class Verifier:
         tenant, use = self.tenants.get(action["tenant"]), self.use.get(action["tenant"])
         if tenant is None or use is None or not has(tenant, action["to"]):
             return verdict.UNKNOWN, {}
-        old, new = _flat(action["from"]), _flat(action["to"])
+        old, new = allocated(action["from"]), allocated(action["to"])
         told, shares = [], {}
         for name in new:
             column = use[:, RESOURCES.index(name)]
@@ -163,11 +162,6 @@ class Verifier:
             return verdict.UNKNOWN, {}
         claimed = shadow["state"] == "claimed"
         return (verdict.GOOD if claimed else verdict.USELESS), {"claimed": claimed}
-
-
-def _flat(limits: Mapping[str, Any]) -> dict[str, float | None]:
-    """The limits per resource, None where there is none; without those that are not given."""
-    return {name: limits[part][key] for name, (part, key) in _PARTS.items() if key in (limits.get(part) or {})}
 
 
 def _means(slots: Any, values: Floats, count: int) -> Floats:
@@ -214,8 +208,8 @@ def _in_force(action: Mapping[str, Any], plan: Mapping[str, Any], tenant: Mappin
         return False
     if action["kind"] == "resize":
         return has(tenant, action["to"])
-    last = (tenant.get("moves") or [{}])[-1]
-    return bool(tenant["vm"] == action["to"]["vm"] and last.get("plan") == plan["key"])
+    made = [one["plan"] for one in tenant.get("moves") or () if not one.get("failed")]
+    return bool(tenant["vm"] == action["to"]["vm"] and made and made[-1] == plan["key"])
 
 
 def _undo(action: Mapping[str, Any], plan: Mapping[str, Any]) -> Action:
@@ -234,18 +228,39 @@ def _undo(action: Mapping[str, Any], plan: Mapping[str, Any]) -> Action:
     )
 
 
-def take_back(pict: Picture, wanted: Sequence[Action]) -> tuple[list[Action], list[str]]:
-    """Make the rollbacks' moves in the picture; those that are possible, and why the others are not."""
+def take_back(
+    pict: Picture, wanted: Sequence[Action], tenants: Mapping[str, Document], policy: Policy
+) -> tuple[list[Action], list[str]]:
+    """Make the rollbacks in the picture; those that are possible, and why the others are not."""
     rows = {(entry.name, pict.keys[entry.vm]): row for row, entry in enumerate(pict.entries) if entry.vm >= 0}
     kept: list[Action] = []
     notes: list[str] = []
     for action in wanted:
-        row = rows.get((action.tenant, str(action.before.get("vm"))))
-        if action.kind not in MOVES or (row is not None and _back(pict, row, str(action.after["vm"]))):
+        row = rows.get((action.tenant, str(tenants[action.tenant]["vm"])))
+        if action.kind in MOVES:
+            place = str(action.after["vm"])
+            done = row is not None and _back(pict, row, place)
+        else:
+            place = "its old size"
+            done = row is not None and _restored(pict, row, allocated(action.after), policy)
+        if done:
             kept.append(action)
         else:
-            notes.append(f"{action.tenant} cannot go back to {action.after['vm']}: there is no room for it")
+            notes.append(f"{action.tenant} cannot go back to {place}: there is no room for it")
     return kept, notes
+
+
+def _restored(pict: Picture, row: int, limits: Mapping[str, float | None], policy: Policy) -> bool:
+    """Give a tenant limits that it had, unless its VM has promised the memory to others since."""
+    packer = pict.cell.packer
+    vm = int(packer.assignment[row])
+    wanted = {**pict.entries[row].limits, **limits}
+    more = float(wanted["memory"] or 0.0) - float(packer.limits[row])
+    promised = float(packer.limits[sorted(packer.members[vm])].sum())
+    if more > 0 and promised + more > packer.limit_room[vm] * (1 + 1e-9):
+        return False
+    resized(pict, {row: wanted}, policy)
+    return True
 
 
 def _back(pict: Picture, row: int, key: str) -> bool:

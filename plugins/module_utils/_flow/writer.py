@@ -13,6 +13,7 @@ from .._core.errors import Conflict
 from .._store.interface import Document, Store
 
 _ATTEMPTS = 20
+_PARTS = {"cpu": ("cpu", "cores"), "memory": ("memory", "max"), "io_read": ("io", "read"), "io_write": ("io", "write")}
 
 
 @dataclass
@@ -77,22 +78,11 @@ class Writer:
         raise Conflict("other runs changed it each time", item=key, hint="run again")
 
 
-def staying(tenant: Document) -> Document | None:
-    """The tenant's document without a move, None if it has none."""
-    return {**tenant, "moving_to": None} if tenant.get("moving_to") else None
-
-
 def has(tenant: Mapping[str, Any], limits: Mapping[str, Any]) -> bool:
     """Whether a tenant's document has these limits (parts with keys)."""
     return all(tenant[part].get(key) == value for part, values in limits.items() for key, value in values.items())
 
 
-def allocated(limits: Mapping[str, Any]) -> dict[str, Any]:
-    """The limits of an action as a VM's document keeps them."""
-    found = {
-        "cpu": limits.get("cpu", {}).get("cores"),
-        "memory": limits.get("memory", {}).get("max"),
-        "io_read": limits.get("io", {}).get("read"),
-        "io_write": limits.get("io", {}).get("write"),
-    }
-    return {key: value for key, value in found.items() if value is not None}
+def allocated(limits: Mapping[str, Any]) -> dict[str, float | None]:
+    """The limits of an action as a VM's document keeps them, None where there is none; without those not given."""
+    return {name: limits[part][key] for name, (part, key) in _PARTS.items() if key in (limits.get(part) or {})}

@@ -21,13 +21,15 @@ from .policy_reader import read_span
 
 @dataclass(frozen=True)
 class Past:
-    """One move of a tenant: when (UTC seconds), from where to where, the gain it promised, whether it was of use."""
+    """One move of a tenant: when (UTC seconds), from where to where, the gain it promised, whether it was useless.
+    ``failed``: the target could not run the tenant, which stayed where it was."""
 
     at: float
     source: str
     target: str
     gain: float = 0.0
     useless: bool = False
+    failed: bool = False
 
 
 def frozen(spans: Sequence[str], now: float) -> bool:
@@ -91,7 +93,7 @@ class Guard:
         rule, history = self.rules[guest], self.pasts[guest]
         if not history:
             return ""
-        if self.now - history[-1].at < rule.cooldown:
+        if any(self.now - past.at < rule.cooldown for past in history if not past.failed):
             return "move.cooldown"
         useless = 0
         for past in reversed(history):
@@ -111,7 +113,7 @@ class Guard:
             return self._say("move.inflow")
         for past in self.pasts[guest]:
             enough = rule.return_gain > 0 and gain >= rule.return_gain * past.gain
-            if past.source == key and self.now - past.at < rule.return_within and not enough:
+            if not past.failed and past.source == key and self.now - past.at < rule.return_within and not enough:
                 return self._say("move.return_within")
         return ""
 

@@ -9,16 +9,15 @@ score of the VMs it touches by the policy's least gain, and undone otherwise.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from .admission import Cell
 from .demand import MEMORY
 from .guard import Guard
-from .policy import Consolidation, Policy
+from .hot import Hot, hot, lead_windows
+from .policy import Consolidation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +47,8 @@ class Moved:
 
 @dataclass(frozen=True)
 class Step:
-    """Moves that belong together: ``kind`` relieve or empty, of VM ``vm``, with scores of the touched VMs."""
+    """Moves that belong together: ``kind`` relieve or empty, of VM ``vm``, with scores of the touched VMs.
+    ``measured``: they follow from what was measured, not from a forecast."""
 
     kind: str
     vm: int
@@ -58,7 +58,7 @@ class Step:
     reason: str
     peak_before: float
     peak_after: float
-    cost: float = 0.0
+    measured: bool = False
 
     @property
     def gain(self) -> float:
@@ -75,59 +75,24 @@ def score(cell: Cell, vms: Sequence[int]) -> float:
     return total
 
 
-def _deviations(quantile: float) -> float:
-    """The quantile of the standard normal distribution, within what single precision can pool."""
-    return NormalDist().inv_cdf(min(max(quantile, 0.5), 0.999999))
-
-
-def lead_windows(policy: Policy, lead: float) -> int:
-    """How many of the packer's windows the lead time reaches into."""
-    return min(policy.packing.windows, max(1, math.ceil(lead * policy.packing.windows / policy.packing.horizon)))
-
-
-def hot(cell: Cell, checks: Floats | None) -> list[tuple[int, str, float]]:
-    """VMs to relieve as (vm, why, peak), the fullest first.
-
-    By forecast: the pooled peak at the quantile within the lead time is above the high watermark. By measurement:
-    ``checks`` (VMs, C, resources) in shares of the capacity were above it in ``hold`` of the last ``hold_of``.
-    """
-    rule = cell.policy.move
-    ahead = cell.packer.used(_deviations(rule.quantile))[:, : lead_windows(cell.policy, rule.lead)]
-    peak = ahead.max(axis=tuple(range(1, ahead.ndim)), initial=0.0)
-    measured = np.zeros(len(peak))
-    held = np.zeros(len(peak), dtype=bool)
-    if checks is not None and checks.shape[1]:
-        last = np.nan_to_num(checks[:, -rule.hold_of :])
-        held = ((last > rule.high).sum(axis=1) >= rule.hold).any(axis=1)
-        measured = last.max(axis=tuple(range(1, last.ndim)), initial=0.0)
-    found: list[tuple[int, str, float]] = []
-    for vm in np.flatnonzero((peak > rule.high) | held):
-        if held[vm]:
-            why = f"measured above {rule.high:.0%} in {rule.hold} of {rule.hold_of} checks"
-        else:
-            why = f"forecast to reach {peak[vm]:.0%} within {rule.lead / 60:.0f} minutes"
-        found.append((int(vm), why, float(max(peak[vm], measured[vm]))))
-    return sorted(found, key=lambda item: (-item[2], item[0]))
-
-
 def relieve(
     cell: Cell, guard: Guard, checks: Floats | None = None, only: Collection[int] | None = None
-) -> tuple[list[Step], list[tuple[int, str]]]:
+) -> tuple[list[Step], list[Hot]]:
     """Moves out of VMs that are too full, or out of those of them that are in ``only``. Also returns the VMs that could
     not be relieved, with the reason: they are what a new VM is asked for."""
     steps: list[Step] = []
-    stuck: list[tuple[int, str]] = []
+    stuck: list[Hot] = []
     found = hot(cell, checks)
-    avoid = {vm for vm, _why, _peak in found}
-    for vm, why, peak in found:
-        if only is not None and vm not in only:
+    avoid = {one.vm for one in found}
+    for one in found:
+        if only is not None and one.vm not in only:
             continue
-        moves, relieved = _unload(cell, guard, vm, avoid)
-        step = _judge(cell, guard, "relieve", vm, moves, why, peak)
+        moves, relieved = _unload(cell, guard, one.vm, avoid)
+        step = _judge(cell, guard, "relieve", moves, one)
         if step is not None:
             steps.append(step)
         if step is None or not relieved:
-            stuck.append((vm, why))
+            stuck.append(one)
     return steps, stuck
 
 
@@ -199,12 +164,11 @@ def _undo(cell: Cell, guard: Guard, moves: Sequence[Moved]) -> None:
         guard.refund(moved.guest, moved.target)
 
 
-def _judge(
-    cell: Cell, guard: Guard, kind: str, vm: int, moves: Sequence[Moved], why: str, peak: float, cost: float = 0.0
-) -> Step | None:
+def _judge(cell: Cell, guard: Guard, kind: str, moves: Sequence[Moved], cause: Hot) -> Step | None:
     """Keep the moves as a step if they improve the score enough, else undo them."""
     if not moves:
         return None
+    vm = cause.vm
     touched = sorted({vm} | {moved.target for moved in moves})
     after = score(cell, touched)
     peak_after = float(cell.packer.used_of(vm).max()) if cell.packer.members[vm] else 0.0
@@ -213,7 +177,7 @@ def _judge(
     before = score(cell, touched)
     for moved in moves:
         cell.place(moved.guest, moved.target)
-    step = Step(kind, vm, tuple(moves), before, after, why, peak, peak_after, cost)
+    step = Step(kind, vm, tuple(moves), before, after, cause.why, cause.peak, peak_after, cause.measured)
     if step.gain + 1e-12 < cell.policy.move.min_gain:
         _undo(cell, guard, moves)
         guard.bites["move.min_gain"] += 1
@@ -283,7 +247,7 @@ def _empty(cell: Cell, guard: Guard, vm: int, share: float, disruption: float) -
         return None
     windows = cell.policy.packing.windows
     why = f"its {len(members)} tenants fit into VMs that stay in use, in all of the next {windows} windows"
-    return _judge(cell, guard, "empty", vm, moves, why, peak, cost)
+    return _judge(cell, guard, "empty", moves, Hot(vm, why, peak))
 
 
 def _headroom(cell: Cell, emptied: int) -> bool:

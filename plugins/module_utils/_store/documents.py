@@ -13,11 +13,13 @@ profiles   key = name; workload (str), parameters {name: value}, dependencies {o
            match {profile, distance, ambiguous [], checked_at, stage} (nullable)
 tenants    key = name; profile, request (nullable), vm, cell, state (running|paused|absent), priority, cpu {cores,
            weight}, memory {low, high, max}, io {weight, read, write}, pids, sandbox {...}, claim (nullable),
-           admitted_at, resized_at, moved_at, moving_to (nullable)
+           admitted_at, resized_at, moved_at, moving_to (nullable), moves [{at, source, target, plan, gain, useless,
+           failed}]
 shadows    key = name; profile, vm, cell, tier, state (waiting|claimed|expired), expected_at, ready_by, expires_at,
            memory (bytes held), sandbox {...}
 vms        key = name; cell, zone, host, capacity {cpu, memory, io_read, io_write}, provides {os, libraries []},
-           labels {}, state (ready|draining|lost), allocations {tenant: {...}}
+           labels {}, state (ready|draining|lost), allocations {tenant: {...}}, shadows {shadow: {profile, memory,
+           value, since}}
 hosts      key = name; cell, zone, capacity {...}, state
 plans      key = id (cell, time, digest); cell, state, created_at, expires_at, mode, policy {}, actions [...], score,
            applied_at, verified_at (nullable), verdict

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
+import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._flow import cells, profiles, vms
 from ansible_collections.predictive.tenancy.plugins.module_utils._flow.admission import admit_requests
 from ansible_collections.predictive.tenancy.plugins.module_utils._flow.rebalance import rebalance
@@ -20,6 +21,8 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._store.interfac
 
 MIB = 1024**2
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+LATER = NOW + timedelta(minutes=20)
+EASY = {"move": {"per_run": 1, "per_hour": 1, "per_day": 1, "inflow": 9}, "consolidation": {"headroom": False}}
 LEVELS = [0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]
 SPREAD = np.array([0.9, 0.95, 1.0, 1.05, 1.1, 1.12, 1.2])[:, None]
 
@@ -141,3 +144,63 @@ class Machines:
     def where(self, tenant: str) -> list[str]:
         """The VMs on which a tenant runs."""
         return sorted(name for name, here in self.tenants.items() if tenant in here)
+
+
+def hot_cell(store: Store) -> None:
+    """Three tenants in a, of which one has grown; b is empty."""
+    for name in ("one", "two", "three"):
+        learned(store, name, flat(0.3))
+    admit(store, vms=[vm("a"), vm("b")], requests=[{"id": name, "profile": name} for name in ("one", "two", "three")])
+    for name in ("one", "two", "three"):
+        forecast(store, name, flat(0.75))
+        tenant = store.get("tenants", name)
+        document = store.get("vms", "a")
+        assert tenant is not None
+        assert document is not None
+        store.update("tenants", {**tenant, "cpu": {**tenant["cpu"], "cores": 1.2}})
+        document["allocations"][name]["cpu"] = 1.2
+        store.update("vms", document)
+
+
+def emptying_cell(store: Store) -> Machines:
+    """Two tenants in c that fit into a and b; what makes them leave is a new policy."""
+    for name, level in (("one", 0.6), ("two", 0.7), ("three", 0.2), ("four", 0.1)):
+        learned(store, name, flat(level))
+    for name, place in (("one", "a"), ("two", "b"), ("three", "c"), ("four", "c")):
+        states = [vm(key, state="ready" if key == place else "draining") for key in "abc"]
+        admit(store, vms=states, requests=[{"id": name, "profile": name}])
+    machines = Machines()
+    machines.partition(admit(store, vms=[vm(key, state="ready") for key in "abc"])["desired"])
+    return machines
+
+
+def finish(store: Store, machines: Machines, plan: str, *, named: bool = True, **options: Any) -> dict[str, Any]:
+    """Carry a plan on until it has come to its end."""
+    results: list[dict[str, Any]] = []
+    for _step in range(8):
+        step = balance(store, "apply", LATER, plan=plan, results=results, **options)
+        if step["state"] != "applying":
+            return step
+        results = machines.partition(step["desired"], named=named)
+    raise AssertionError("the plan does not end")
+
+
+def kill_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException | None = None
+) -> Callable[[], int]:
+    """Let the run die right after its write of that number; returns how many writes there were."""
+    writes = [0]
+
+    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*arguments: Any, **named: Any) -> Any:
+            result = real(*arguments, **named)
+            writes[0] += 1
+            if writes[0] == number:
+                raise error or KeyboardInterrupt
+            return result
+
+        return write
+
+    for name in ("update", "insert", "put_many", "delete"):
+        monkeypatch.setattr(store, name, dying(getattr(store, name)))
+    return lambda: writes[0]

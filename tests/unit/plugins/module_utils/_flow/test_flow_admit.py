@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from array import array
 from collections.abc import Iterator
 from datetime import timedelta
@@ -152,6 +153,32 @@ def test_a_request_that_is_over_gives_its_room_back(store: Store) -> None:
     assert admit(store, requests=[{"id": "one", "profile": "big"}])["results"][0]["vm"] is None
 
 
+def test_the_end_of_a_request_that_nobody_knows_changes_nothing(store: Store) -> None:
+    admit(store, vms=[vm("a")])
+    for ended in ({"workload": "unknown"}, {"profile": "unknown"}, {"id": "one", "workload": "unknown"}):
+        done = admit(store, requests=[{**ended, "state": "absent"}])
+        assert (done["changed"], done["results"][0]["reason"]) == (False, "not there")
+        assert not done["results"][0]["created_profile"]
+    assert list(store.find("profiles")) == []
+
+
+def test_a_name_that_ended_in_another_cell_is_admitted_here(store: Store) -> None:
+    learned(store, "web", flat(0.2))
+    wanted = [{"id": "web_1", "profile": "web"}]
+    admit(store, vms=[vm("a")], requests=wanted)
+    later = NOW + timedelta(minutes=10)
+    there = admit(store, later, cell="south", vms=[vm("b")], requests=wanted)
+    assert (there["changed"], there["desired"]) == (True, {"b": []}), "only b is new: it runs in north"
+    assert there["results"][0]["reason"] == "admitted at 2026-01-31T12:00:00Z in cell north"
+    admit(store, later, requests=[{**wanted[0], "state": "absent"}])
+    done = admit(store, later, cell="south", requests=wanted)
+    assert (done["changed"], done["results"][0]["vm"]) == (True, "b")
+    assert [item["name"] for item in done["desired"]["b"]] == ["web_1"]
+    assert store.get("tenants", "web_1")["cell"] == "south"
+    assert not admit(store, later, cell="south", requests=wanted)["changed"]
+    assert not admit(store, later)["changed"]
+
+
 def test_lower_priorities_are_removed_only_by_policy(store: Store) -> None:
     learned(store, "big", flat(1.3))
     requests = [{"id": "low", "profile": "big", "priority": 10}]
@@ -181,18 +208,20 @@ def test_expected_requests_are_admitted_and_the_next_ones_get_a_shadow_which_is_
     assert [row["name"] for row in done["results"]] == ["job_1", "service_1"]
     assert done["results"][0]["reason"].startswith("expected at 2026-01-31T12:15:00Z; best fit")
     shadow = done["shadow_results"][0]
-    assert (shadow["name"], shadow["expected_at"]) == ("shadow_job_1245", "2026-01-31T12:45:00Z")
-    assert [item["name"] for item in done["shadows"]["a"]] == ["shadow_job_1245"]
+    assert (shadow["name"][:-8], shadow["expected_at"]) == ("shadow_job_", "2026-01-31T12:45:00Z")
+    assert [item["name"] for item in done["shadows"]["a"]] == [shadow["name"]]
     assert done["shadows"]["a"][0]["sandbox"] == {"command": ["work"]}
     assert not admit(store, **options)["changed"]
     claimed = admit(store, NOW + timedelta(minutes=40), requests=[{"id": "now", "profile": "job"}])
-    assert claimed["results"][0]["claim"] == "shadow_job_1245"
+    assert claimed["results"][0]["claim"] == shadow["name"]
     assert claimed["results"][0]["actions"] == ["claim"]
-    assert next(item for item in claimed["desired"]["a"] if item["name"] == "now")["claim"] == "shadow_job_1245"
-    assert [item["name"] for item in claimed["shadows"]["a"]] == ["shadow_job_1315"]
+    assert next(item for item in claimed["desired"]["a"] if item["name"] == "now")["claim"] == shadow["name"]
+    (following,) = claimed["shadow_results"]
+    assert following["expected_at"] == "2026-01-31T13:15:00Z"
+    assert following["name"] != shadow["name"]
     again = admit(store, NOW + timedelta(minutes=40), requests=[{"id": "now", "profile": "job"}])
     assert not again["changed"]
-    assert again["results"][0]["claim"] == "shadow_job_1245"
+    assert again["results"][0]["claim"] == shadow["name"]
     check_cell(store)
 
 
@@ -210,6 +239,49 @@ def test_shadows_expire_and_keep_to_their_cap(store: Store) -> None:
     document = store.get("vms", "a")
     assert document is not None
     assert document["shadows"] == {}
+
+
+def test_profiles_that_begin_alike_and_days_have_shadows_of_their_own(store: Store) -> None:
+    names = [f"{'long' * 11}_{end}" for end in ("a", "b")]
+    for name in names:
+        learned(store, name, flat(0.1), period=86400.0)
+    at = NOW + timedelta(hours=11)
+    first = admit(store, at, vms=[vm("a")])["shadow_results"]
+    assert sorted(row["profile"] for row in first) == names
+    assert all(re.fullmatch(r"shadow_[a-z0-9_]{1,41}", row["name"]) for row in first)
+    for _run in range(3):
+        assert not admit(store, at)["changed"]
+    next_day = admit(store, at + timedelta(days=1))["shadow_results"]
+    assert sorted(row["profile"] for row in next_day) == names
+    assert len({row["name"] for row in (*first, *next_day)}) == 4
+
+
+def test_room_of_a_shadow_that_a_killed_run_did_not_make_is_given_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned(store, "job", flat(0.1), period=3600.0)
+    off = {"shadow": {"enabled": False}}
+    admit(store, vms=[vm("a")], policy=off)
+    real = store.put_many
+
+    def killed(kind: str, documents: Any) -> Any:
+        if kind == "shadows":
+            raise KeyboardInterrupt
+        return real(kind, documents)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "put_many", killed)
+        with pytest.raises(KeyboardInterrupt):
+            admit(store)
+    assert len(store.get("vms", "a")["shadows"]) == 1
+    assert not admit(store, NOW + timedelta(seconds=30), policy=off)["changed"], "another run may be writing"
+    later = NOW + timedelta(minutes=2)
+    assert admit(store, later, policy=off, dry=True)["changed"]
+    assert admit(store, later, policy=off)["changed"]
+    assert store.get("vms", "a")["shadows"] == {}
+    assert not admit(store, later, policy=off)["changed"]
+    assert len(admit(store, later)["shadow_results"]) == 1
+    assert not admit(store, later + timedelta(minutes=5))["changed"]
 
 
 def test_the_dependency_chain_warms_together(store: Store) -> None:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,23 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors im
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
 from ansible_collections.predictive.tenancy.tests.unit.plugins.module_utils._flow.planner_cell import (
+    EASY,
+    LATER,
     MIB,
     NOW,
     Machines,
     admit,
     balance,
     check_cell,
+    emptying_cell,
+    finish,
     flat,
-    forecast,
+    hot_cell,
+    kill_at,
     learned,
     used,
     vm,
 )
-
-LATER = NOW + timedelta(minutes=20)
-EASY = {"move": {"per_run": 1, "per_hour": 1, "per_day": 1, "inflow": 9}, "consolidation": {"headroom": False}}
 
 
 @pytest.fixture
@@ -37,35 +39,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def hot_cell(store: Store) -> None:
-    """Three tenants in a, of which one has grown; b is empty."""
-    for name in ("one", "two", "three"):
-        learned(store, name, flat(0.3))
-    admit(store, vms=[vm("a"), vm("b")], requests=[{"id": name, "profile": name} for name in ("one", "two", "three")])
-    for name in ("one", "two", "three"):
-        forecast(store, name, flat(0.75))
-        tenant = store.get("tenants", name)
-        document = store.get("vms", "a")
-        assert tenant is not None
-        assert document is not None
-        store.update("tenants", {**tenant, "cpu": {**tenant["cpu"], "cores": 1.2}})
-        document["allocations"][name]["cpu"] = 1.2
-        store.update("vms", document)
-
-
 def documents(store: Store) -> list[Any]:
     return [list(store.find(kind)) for kind in ("vms", "tenants", "plans", "shadows", "decisions")]
-
-
-def finish(store: Store, machines: Machines, plan: str, *, named: bool = True, policy: Any = None) -> dict[str, Any]:
-    """Carry a plan on until it has come to its end."""
-    results: list[dict[str, Any]] = []
-    for _step in range(8):
-        step = balance(store, "apply", LATER, plan=plan, results=results, policy=policy)
-        if step["state"] != "applying":
-            return step
-        results = machines.partition(step["desired"], named=named)
-    raise AssertionError("the plan does not end")
 
 
 def test_a_quiet_cell_yields_no_plan_and_changes_nothing(store: Store) -> None:
@@ -248,18 +223,6 @@ def test_a_vm_lost_half_way_loses_no_tenant(store: Store, lost: str, step: int, 
         assert [(row["name"], row["vm"]) for row in again["results"]] == [(name, "c")]
 
 
-def emptying_cell(store: Store) -> Machines:
-    """Two tenants in c that fit into a and b; what makes them leave is a new policy."""
-    for name, level in (("one", 0.6), ("two", 0.7), ("three", 0.2), ("four", 0.1)):
-        learned(store, name, flat(level))
-    for name, place in (("one", "a"), ("two", "b"), ("three", "c"), ("four", "c")):
-        states = [vm(key, state="ready" if key == place else "draining") for key in "abc"]
-        admit(store, vms=states, requests=[{"id": name, "profile": name}])
-    machines = Machines()
-    machines.partition(admit(store, vms=[vm(key, state="ready") for key in "abc"])["desired"])
-    return machines
-
-
 def test_a_vm_that_is_not_needed_is_emptied(store: Store) -> None:
     machines = emptying_cell(store)
     answer = balance(store, policy=EASY)
@@ -286,27 +249,6 @@ def test_a_vm_is_emptied_whole_or_not_at_all(store: Store) -> None:
     assert done["state"] == "failed"
     assert machines.where("three") == machines.where("four") == ["c"]
     check_cell(store)
-
-
-def kill_at(
-    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException | None = None
-) -> Callable[[], int]:
-    """Let the run die right after its write of that number; returns how many writes there were."""
-    writes = [0]
-
-    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
-        def write(*arguments: Any, **named: Any) -> Any:
-            result = real(*arguments, **named)
-            writes[0] += 1
-            if writes[0] == number:
-                raise error or KeyboardInterrupt
-            return result
-
-        return write
-
-    for name in ("update", "insert", "put_many", "delete"):
-        monkeypatch.setattr(store, name, dying(getattr(store, name)))
-    return lambda: writes[0]
 
 
 def test_a_plan_that_is_killed_at_any_write_is_finished_by_the_next_run(
@@ -427,6 +369,24 @@ def test_a_tenant_that_changed_meanwhile_is_left_alone(store: Store) -> None:
     assert done["results"][0]["error"] == "the tenant is no longer in a"
 
 
+@pytest.mark.parametrize(("measured", "confidence"), [(True, 1.0), (False, 0.4)])
+def test_a_move_is_trusted_as_what_it_follows_from(store: Store, measured: bool, confidence: float) -> None:
+    hot_cell(store)
+    for name in ("one", "two", "three"):
+        used(store, name, name, [0.7] * 6 if measured else [0.3] * 6)
+        profile = store.get("profiles", name)
+        for pattern in profile["patterns"].values():
+            pattern["confidence"] = 0.4
+        store.update("profiles", profile)
+    plan = balance(store, policy={"resize": {"enabled": False}})["plan"]
+    (action,) = (one for one in plan["actions"] if one["kind"] == "move")
+    assert ("measured above" if measured else "forecast to reach") in action["reason"]
+    assert action["confidence"] == confidence
+    admit(store, vms=[vm("b", state="draining")])
+    (asked,) = balance(store, policy={"resize": {"enabled": False}})["plan"]["actions"]
+    assert (asked["kind"], asked["confidence"]) == ("vm", confidence)
+
+
 def test_a_cell_that_cannot_be_relieved_asks_for_a_vm(store: Store) -> None:
     hot_cell(store)
     admit(store, vms=[vm("b", state="draining")])
@@ -479,6 +439,27 @@ def test_shadows_are_part_of_the_plan(store: Store) -> None:
     assert done["state"] == "applied"
     assert [item["name"] for item in done["shadows"]["a"]] == [action["to"]["shadow"]]
     assert balance(store)["plan"] is None
+
+
+def test_shadows_are_held_as_the_plan_that_was_reviewed_says(store: Store) -> None:
+    learned(store, "job", flat(0.1), period=3600.0)
+    learned(store, "rare", flat(0.1), period=3600.0)
+    document = store.get("profiles", "rare")
+    document["arrival"]["schedules"][0]["confidence"] = document["arrival"]["confidence"] = 0.45
+    store.update("profiles", document)
+    off = {"shadow": {"enabled": False}}
+    admit(store, vms=[vm("a")], policy=off)
+    bold = {"shadow": {"memory": "40MiB", "confidence": 0.4}}
+    plan = balance(store, policy=bold)["plan"]
+    assert {one["profile"]: one["to"]["memory"] for one in plan["actions"]} == {"job": 40 * MIB, "rare": 40 * MIB}
+    done = balance(store, "apply", plan=plan["id"], policy=off)
+    assert [one["state"] for one in done["results"]] == ["applied", "applied"]
+    held = store.get("vms", "a")["shadows"]
+    assert {one["profile"]: one["memory"] for one in held.values()} == {"job": 40 * MIB, "rare": 40 * MIB}
+    assert {one["profile"]: one["to"] for one in done["plan"]["actions"]} == {
+        one["profile"]: {"shadow": one["key"], "vm": "a", "tier": one["tier"], "memory": one["memory"]}
+        for one in store.find("shadows")
+    }
 
 
 def test_results_without_a_name_are_refused(store: Store) -> None:

@@ -17,6 +17,7 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._flow.report_pl
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
 from ansible_collections.predictive.tenancy.tests.unit.plugins.module_utils._flow.planner_cell import (
+    MIB,
     NOW,
     Machines,
     admit,
@@ -200,6 +201,29 @@ def test_a_limit_that_was_cut_too_far_is_given_back(store: Store) -> None:
     assert (back["rule"], back["to"]["cpu"]["cores"]) == ("rollback", 0.8)
     assert carry(store, machines, answer["plan"]["id"], begin + timedelta(minutes=70))["state"] == "applied"
     assert machines.tenants["a"]["web"]["cpu"]["cores"] == 0.8
+
+
+def test_a_limit_is_not_given_back_from_memory_that_others_have_now(store: Store) -> None:
+    for name in ("web", "late"):
+        learned(store, name, flat(0.1), 60 * MIB)
+    tight = {"packing": {"memory_overcommit": 1.0}}
+    wanted = [{"id": "web", "profile": "web", "resources": {"cpu": 0.8, "memory": "400MiB"}}]
+    machines = Machines()
+    machines.partition(admit(store, vms=[vm("a", memory="820MiB")], requests=wanted, policy=tight)["desired"])
+    begin, later = NOW + timedelta(minutes=15), NOW + timedelta(minutes=85)
+    used(store, "web", "web", [0.7] * 8, 60 * MIB, now=begin)
+    plan = balance(store, now=begin, policy=tight)["plan"]
+    assert plan["actions"][0]["to"]["memory"]["max"] == 300 * MIB
+    carry(store, machines, plan["id"], begin)
+    late = [{"id": "late", "profile": "late", "resources": {"cpu": 0.2, "memory": "500MiB"}}]
+    assert admit(store, begin, requests=late, policy=tight)["results"][0]["vm"] == "a"
+    used(store, "web", "web", [0.7] * 14, 295 * MIB, now=later)
+    answer = balance(store, now=later, policy=tight)
+    assert [one["verdict"] for one in answer["verified"]] == ["worse"]
+    assert [one for one in (answer["plan"] or {}).get("actions", ()) if one["rule"] == "rollback"] == []
+    admit(store, later, requests=[{**late[0], "state": "absent"}])
+    (back,) = balance(store, now=later, policy=tight)["plan"]["actions"]
+    assert (back["rule"], back["to"]["memory"]["max"]) == ("rollback", 400 * MIB)
 
 
 def test_without_measurements_nobody_is_blamed(store: Store) -> None:

@@ -16,6 +16,7 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._planning.admis
 )
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning.demand import Demand
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning.guard import Guard, Past, frozen
+from ansible_collections.predictive.tenancy.plugins.module_utils._planning.hot import hot
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning.packing import Packer
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning.policy import Policy
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning.policy_reader import read_policy
@@ -169,16 +170,17 @@ def test_a_vm_measured_hot_is_relieved_only_after_the_hold() -> None:
     cell = cell_of(guests(2), [1.0, 0.85], VMS, placed=[0, 0])
     checks = np.zeros((3, 5, 4))
     checks[0, -2:, 0] = 0.99
-    assert mov.hot(cell, checks) == []
+    assert hot(cell, checks) == []
     checks[0, 0, 0] = 0.97
-    assert [(vm, why) for vm, why, _peak in mov.hot(cell, checks)] == [(0, "measured above 95% in 3 of 5 checks")]
+    (found,) = hot(cell, checks)
+    assert (found.vm, found.why, found.measured) == (0, "measured above 95% in 3 of 5 checks", True)
 
 
 def test_a_vm_without_anywhere_to_go_asks_for_a_new_one() -> None:
     cell = cell_of(guests(4), [1.0, 0.95, 1.0, 0.8], VMS[:2], placed=[0, 0, 1, 1])
     steps, stuck = mov.relieve(cell, guard_of(cell))
     assert steps == []
-    assert stuck == [(0, "forecast to reach 98% within 30 minutes")]
+    assert [(one.vm, one.why) for one in stuck] == [(0, "forecast to reach 98% within 30 minutes")]
     assert cell.packer.assignment.tolist() == [0, 0, 1, 1]
 
 
@@ -206,6 +208,15 @@ def test_every_guardrail_holds_and_is_named(pasts: list[Past], policy: dict[str,
     assert steps == []
     assert stuck
     assert guard.bites[bite] > 0
+
+
+def test_a_move_that_failed_counts_as_useless_but_not_as_a_move() -> None:
+    cell = cell_of(guests(1), [0.1], VMS)
+    guard = guard_of(cell, {0: [Past(1e9 - 60, "b", "a", useless=True, failed=True)]})
+    assert guard.may_leave(0) == ""
+    assert guard.may_enter(0, 1, "b", 0.1) == ""
+    guard = guard_of(cell, {0: [Past(1e9 - 60 * ago, "b", "a", useless=True, failed=True) for ago in (20, 1)]})
+    assert guard.may_leave(0) == "move.give_up_after"
 
 
 def test_budgets_count_what_was_moved_before() -> None:
