@@ -73,6 +73,25 @@ def test_chance_usage_gets_a_flat_forecast_that_covers():
     assert all(trust.period is None for trust in result.trust[:20])
 
 
+def day_means(values):
+    """(series, levels, days) of values (series, levels, slots)."""
+    return values.reshape(*values.shape[:2], -1, DAY).mean(axis=3)
+
+
+def test_a_stationary_series_keeps_its_median_for_a_week_and_only_spreads():
+    means = day_means(forecast(daily(np.random.default_rng(13), 21, noise=0.3), STEP, 0.0, 7 * DAY).values)[0]
+    np.testing.assert_allclose(means[2], means[2, 0], rtol=1e-5)
+    wider = np.sqrt(1 + 0.25 * np.arange(7))
+    np.testing.assert_allclose(means - means[2], (means[:, :1] - means[2, :1]) * wider, rtol=1e-4, atol=1e-5)
+
+
+def test_levels_on_one_side_of_the_median_are_those_of_all_levels():
+    values = daily(np.random.default_rng(14), 14, noise=0.5, rows=3)
+    every = forecast(values, STEP, 0.0, 2 * DAY).values
+    np.testing.assert_allclose(forecast(values, STEP, 0.0, 2 * DAY, (0.9, 0.99)).values, every[:, [4, 6]], rtol=1e-5)
+    np.testing.assert_allclose(forecast(values, STEP, 0.0, 2 * DAY, (0.05, 0.25)).values, every[:, :2], rtol=1e-5)
+
+
 def test_the_incumbent_stays_unless_clearly_beaten():
     rng = np.random.default_rng(6)
     values = daily(rng, 14, noise=0.5, rows=40)
@@ -195,6 +214,20 @@ def test_a_scale_and_a_constant_move_the_forecast_with_them(seed, scale, constan
     plain = forecast(values, STEP, 0.0, DAY, lower=None)
     moved = forecast(values * scale + constant * scale, STEP, 0.0, DAY, lower=None)
     np.testing.assert_allclose(moved.values, (plain.values + constant) * scale, rtol=2e-3, atol=2e-3 * scale)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sets(st.floats(0.01, 0.99), max_size=4), st.integers(2, 9), st.floats(0.01, 2.0))
+def test_days_beyond_the_first_keep_the_median_whatever_levels_are_asked_for(seed, more, days, noise):
+    values = daily(np.random.default_rng(seed), 12, noise=noise)
+    levels = sorted({*more, 0.5})
+    result = forecast(values, STEP, 0.0, days * DAY, levels, lower=None).values
+    means = day_means(result)[0]
+    middle = levels.index(0.5)
+    np.testing.assert_allclose(means[middle], means[middle, 0], rtol=1e-4)
+    assert (np.diff(result, axis=1) >= 0).all()
+    away = np.abs(means - means[middle])
+    assert (np.diff(away, axis=1) >= -1e-4 * np.abs(values).max()).all()  # nothing narrows with the distance
 
 
 outages = st.lists(st.tuples(st.integers(0, 11), st.integers(1, 11)), max_size=4)
