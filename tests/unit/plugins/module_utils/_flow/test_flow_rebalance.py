@@ -353,12 +353,13 @@ def test_a_store_that_goes_away_half_way_is_an_error_and_the_next_run_goes_on(
         check_cell(store)
 
 
-def test_memory_is_kept_for_what_was_used_within_a_week(store: Store) -> None:
+@pytest.mark.parametrize("measured", ["web", ""], ids=["the tenant", "its workload as a whole"])
+def test_memory_is_kept_for_what_was_used_within_a_week(store: Store, measured: str) -> None:
     learned(store, "web", flat(0.3), 60 * MIB)
     wanted = [{"id": "web", "profile": "web", "resources": {"cpu": 0.4, "memory": "400MiB"}}]
     admit(store, NOW - timedelta(days=1), vms=[vm("a")], requests=wanted)
-    used(store, "web", "web", [0.3] * 400, 330 * MIB, now=NOW - timedelta(hours=2))
-    used(store, "web", "web", [0.3] * 8, 60 * MIB)
+    used(store, "web", measured, [0.3] * 400, 330 * MIB, now=NOW - timedelta(hours=2))
+    used(store, "web", measured, [0.3] * 8, 60 * MIB)
     plan = balance(store)["plan"]
     (action,) = (one for one in plan["actions"] if "memory" in one["to"])
     assert "resize.memory_keep" in action["limits"]
@@ -366,6 +367,18 @@ def test_memory_is_kept_for_what_was_used_within_a_week(store: Store) -> None:
     roomy = {"resize": {"memory_keep": "1h"}}
     smaller = balance(store, policy=roomy)["plan"]["actions"][0]["to"]["memory"]["max"]
     assert smaller == 300 * MIB, "a quarter less is the most of one run"
+
+
+def test_memory_that_others_of_the_workload_used_does_not_hold_a_tenant_that_is_measured_itself(store: Store) -> None:
+    learned(store, "web", flat(0.3), 60 * MIB)
+    wanted = [{"id": name, "profile": "web", "resources": {"cpu": 0.4, "memory": "400MiB"}} for name in ("one", "two")]
+    admit(store, NOW - timedelta(days=1), vms=[vm("a")], requests=wanted)
+    used(store, "web", "", [0.3] * 400, 330 * MIB)
+    used(store, "web", "one", [0.3] * 400, 60 * MIB)
+    used(store, "web", "two", [0.3] * 8, 60 * MIB)
+    used(store, "web", "other", [0.3] * 400, 390 * MIB)
+    targets = {one["tenant"]: one["to"]["memory"]["max"] for one in balance(store)["plan"]["actions"]}
+    assert targets == {"one": 300 * MIB, "two": 300 * MIB}
 
 
 def test_a_killed_resize_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
