@@ -31,8 +31,9 @@ else:
 
 
 def check_count(policy: Policy) -> int:
-    """How many checks the rules look back on."""
-    return max(policy.resize.up_after, policy.resize.down_after, policy.move.hold_of)
+    """How many checks the rules look back on, those of any profile among them."""
+    every = [policy, *(narrowed(policy, profile=one.profile) for one in policy.overrides)]
+    return max(max(one.resize.up_after, one.resize.down_after, one.move.hold_of) for one in every)
 
 
 class Measured:

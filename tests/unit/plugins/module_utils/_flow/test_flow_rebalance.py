@@ -102,6 +102,32 @@ def test_a_constant_load_never_produces_a_plan_after_the_first(store: Store) -> 
     check_cell(store)
 
 
+@pytest.mark.parametrize("selectors", [{"profile": "web"}, {"cell": "north", "profile": "web"}])
+def test_a_profile_that_is_not_to_be_resized_is_not(store: Store, selectors: dict[str, str]) -> None:
+    learned(store, "web", flat(0.3))
+    learned(store, "job", flat(0.3))
+    admit(store, vms=[vm("a")], requests=[{"id": "web", "profile": "web"}, {"id": "job", "profile": "job"}])
+    for name in ("web", "job"):
+        used(store, name, name, [0.4] * 6)
+    overrides = [{**selectors, "set": {"resize": {"enabled": False}}}]
+    plan = balance(store, policy={"overrides": overrides})["plan"]
+    assert [action["tenant"] for action in plan["actions"]] == ["job"]
+    assert balance(store, "apply", plan=plan["id"])["state"] == "applying"
+
+
+@pytest.mark.parametrize("selectors", [{"profile": "web"}, {"cell": "north", "profile": "web"}, {"cell": "north"}])
+@pytest.mark.parametrize("checks", [6, 11, 12])
+def test_a_profile_looks_back_on_as_many_checks_as_its_own_rules_ask_for(
+    store: Store, selectors: dict[str, str], checks: int
+) -> None:
+    learned(store, "web", flat(0.1), 60 * MIB)
+    wanted = [{"id": "web", "profile": "web", "resources": {"cpu": 0.9, "memory": "100MiB"}}]
+    admit(store, NOW - timedelta(days=1), vms=[vm("a")], requests=wanted)
+    used(store, "web", "web", [0.8] + [0.1] * 11, 80 * MIB)
+    overrides = [{**selectors, "set": {"resize": {"down_after": checks}}}]
+    assert bool(balance(store, policy={"overrides": overrides})["plan"]) == (checks <= 11)
+
+
 def test_measured_use_makes_a_plan_with_its_reasons(store: Store) -> None:
     learned(store, "web", flat(0.3))
     learned(store, "job", flat(0.3))

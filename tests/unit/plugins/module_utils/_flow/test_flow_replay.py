@@ -48,7 +48,7 @@ def measured(store: Store, profile: str, cpu: np.ndarray, tenant: str = "") -> N
 def replayed(store: Store, policy: dict[str, Any] | None = None, span: float = DAY) -> replay.Outcome:
     history = replay.read(store, span, 900.0, NOW, [])
     capacity, machines = replay.machines({}, ROOM, history)
-    return replay.replay(history, capacity, machines, "one", read_policy(policy))
+    return replay.replay(history, capacity, machines, "one", read_policy(policy, cell="north"))
 
 
 def test_tenants_that_must_stay_apart_and_those_of_one_profile(store: Store) -> None:
@@ -73,7 +73,8 @@ def test_an_old_history_ends_where_it_ended(store: Store) -> None:
     assert np.nanmax(history.usage[..., 0]) == pytest.approx(0.1)
 
 
-def test_a_policy_of_one_profile_keeps_it_where_it_is(store: Store) -> None:
+@pytest.mark.parametrize("selectors", [{}, {"cell": "north"}])
+def test_a_policy_of_one_profile_keeps_it_where_it_is(store: Store, selectors: dict[str, str]) -> None:
     growing = np.concatenate([np.full(200, 0.3), np.linspace(0.3, 0.9, 200)])
     for number in range(4):
         learned(store, f"p{number}", flat(0.3))
@@ -81,7 +82,7 @@ def test_a_policy_of_one_profile_keeps_it_where_it_is(store: Store) -> None:
     wide = {"per_run": 1, "per_hour": 1, "per_day": 1, "inflow": 9, "cooldown": "1h", "min_gain": 0}
     free = replayed(store, {"move": wide})
     assert free.record.moved
-    pinned = [{"profile": f"p{n}", "set": {"move": {"enabled": False}}} for n in range(4)]
+    pinned = [{**selectors, "profile": f"p{n}", "set": {"move": {"enabled": False}}} for n in range(4)]
     kept = replayed(store, {"move": wide, "overrides": pinned})
     assert kept.record.moved == []
     assert kept.figures["overload"] > free.figures["overload"]
