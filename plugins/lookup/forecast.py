@@ -218,7 +218,7 @@ _raw:
           returned: always
           sample: 0.8
         next:
-          description: The expected requests within the horizon.
+          description: The expected requests within the horizon, at most the first thousand.
           type: list
           elements: dict
           returned: always
@@ -266,7 +266,7 @@ _raw:
           returned: always
           sample: {"0.5": [0.21, 0.24], "0.95": [0.4, 0.46]}
         mean:
-          description: The mean of the middle series.
+          description: The mean of the series whose quantile is nearest to 0.5.
           type: float
           returned: always
           sample: 0.22
