@@ -10,8 +10,10 @@ version_added: 0.1.0
 description:
   - For each profile that is named, quantile series of CPU, memory and I/O, the next expected requests with intervals,
     and how far all that may be trusted. Without a name, for all profiles of the store.
-  - A stored forecast is used where it covers what is asked for, else one is made from the history in the store.
-    Forecasts of unchanged inputs are made once per run.
+  - The stored forecast of a learned profile is read where it covers what is asked for, else one is made from the
+    history in the store.
+  - What is made is kept within a task of one host alone, since ansible-core gives each of them a process of its own.
+    Set a fact to use it in several tasks.
   - With O(series) or O(requests) the same model runs on data that is given inline, and no store is needed.
   - It runs on the controller and never changes anything.
 author:
@@ -358,7 +360,8 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._model import a
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
 
-# One connection per process and store: a run asks many times.
+# One connection per process and store: a task may ask many times, in a loop or a template. The next task has a process
+# of its own.
 _stores: dict[tuple[int, str], Store] = {}
 
 

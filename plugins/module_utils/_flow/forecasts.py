@@ -34,7 +34,7 @@ _MOST_NEXT = 1000
 _MOST_SLOTS = 100_000
 _CACHED = 4096
 _TRUST = ("model", "period", "second_period", "mase", "pinball", "coverage", "last_error", "days", "confidence")
-# Forecasts made in this process, by a digest of all that goes into one.
+# Forecasts made in this process, which is a task of one host, by a digest of all that goes into one.
 _cache: dict[str, dict[str, Any]] = {}
 
 
