@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import InputError
-from ansible_collections.predictive.tenancy.plugins.module_utils._model import candidates, online, series
+from ansible_collections.predictive.tenancy.plugins.module_utils._model import candidates, intervals, online, series
 from ansible_collections.predictive.tenancy.plugins.module_utils._model.forecast import forecast
 from ansible_collections.predictive.tenancy.plugins.module_utils._model.types import LEVELS, pattern_document
 from hypothesis import given, settings
@@ -228,6 +228,35 @@ def test_days_beyond_the_first_keep_the_median_whatever_levels_are_asked_for(see
     assert (np.diff(result, axis=1) >= 0).all()
     away = np.abs(means - means[middle])
     assert (np.diff(away, axis=1) >= -1e-4 * np.abs(values).max()).all()  # nothing narrows with the distance
+
+
+trials = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 40)),
+    elements=st.floats(-1e3, 1e3, width=32) | st.just(np.nan),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(trials, st.sets(st.sampled_from([0.01, 0.1, 0.3, 0.5, 0.6, 0.9, 0.999]), min_size=1), st.integers(1, 120))
+def test_a_band_lies_around_its_forecast_whatever_the_errors_and_levels(errors, some, horizon):
+    errors[:, 0, 0] = 1.0  # something was measured
+    rows, _tests, slots = errors.shape
+    middle = np.linspace(0, 5, rows * slots, dtype=np.float32).reshape(rows, slots)
+    levels = np.array(sorted({*some, 0.5}))
+    one = intervals.around(middle, errors, levels)
+    assert np.isfinite(one).all()
+    np.testing.assert_array_equal(one[:, levels == 0.5][:, 0], middle)
+    alone = intervals.around(middle, errors, np.array(sorted(some)))
+    np.testing.assert_allclose(alone, one[:, np.isin(levels, sorted(some))], rtol=1e-5, atol=1e-3)
+    band = intervals.tile(one, middle, horizon)
+    assert band.shape == (rows, len(levels), horizon)
+    assert (np.diff(band, axis=1) >= 0).all()
+    cycle = np.arange(horizon) // slots
+    again = np.arange(horizon) % slots
+    wider = np.sqrt(1 + 0.25 * cycle)
+    away = (one - middle[:, None, :])[:, :, again] * wider
+    np.testing.assert_allclose(band, middle[:, None, again] + away, rtol=1e-5, atol=1e-2)
 
 
 outages = st.lists(st.tuples(st.integers(0, 11), st.integers(1, 11)), max_size=4)
