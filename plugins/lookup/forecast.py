@@ -10,8 +10,10 @@ version_added: 0.1.0
 description:
   - For each profile that is named, quantile series of CPU, memory and I/O, the next expected requests with intervals,
     and how far all that may be trusted. Without a name, for all profiles of the store.
-  - A stored forecast is used where it covers what is asked for, else one is made from the history in the store.
-    Forecasts of unchanged inputs are made once per run.
+  - The stored forecast of a learned profile is read where it covers what is asked for, else one is made from the
+    history in the store.
+  - What is made is kept within a task of one host alone, since ansible-core gives each of them a process of its own.
+    Set a fact to use it in several tasks.
   - With O(series) or O(requests) the same model runs on data that is given inline, and no store is needed.
   - It runs on the controller and never changes anything.
 author:
@@ -218,7 +220,7 @@ _raw:
           returned: always
           sample: 0.8
         next:
-          description: The expected requests within the horizon.
+          description: The expected requests within the horizon, at most the first thousand.
           type: list
           elements: dict
           returned: always
@@ -266,7 +268,7 @@ _raw:
           returned: always
           sample: {"0.5": [0.21, 0.24], "0.95": [0.4, 0.46]}
         mean:
-          description: The mean of the middle series.
+          description: The mean of the series whose quantile is nearest to 0.5.
           type: float
           returned: always
           sample: 0.22
@@ -358,7 +360,8 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._model import a
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import Store
 
-# One connection per process and store: a run asks many times.
+# One connection per process and store: a task may ask many times, in a loop or a template. The next task has a process
+# of its own.
 _stores: dict[tuple[int, str], Store] = {}
 
 

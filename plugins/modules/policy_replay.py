@@ -9,13 +9,20 @@ module: policy_replay
 short_description: Say what a policy would have done with the history
 version_added: 0.1.0
 description:
-  - Runs the planner over recorded usage and requests, one step after the other, each knowing only what came before it,
-    under one policy or several. Returns side by side how many VMs would have been used, how often they would have been
+  - Goes through recorded usage and requests, one step after the other, each knowing only what came before it, under one
+    policy or several. Returns side by side how many VMs would have been used, how often they would have been
     overloaded, their slack, the moves, the cold starts and what shadows would have held.
   - The history is the one of the store, or that of files, which are then read into a store of their own.
   - The VMs are those of the cell, or as many of one size as are needed.
-  - Every step relieves and empties VMs with the rules, guardrails and budgets of a real run. Limits of tenants are not
-    replayed; a tenant uses what it used. Every request is taken to start its tenant anew.
+  - Every step relieves and empties VMs with the planner's rules, guardrails and budgets. There are no forecasts in it.
+    For the lead time of moves a tenant is taken to stay at its level so far, which forgets within hours, as far as it
+    strayed from it before.
+  - Shadows follow the gaps between requests alone, without schedules. Every request is taken to start its tenant anew.
+  - Limits of tenants are not replayed; a tenant uses what it used.
+  - So a replay does not look at C(packing.windows), C(packing.horizon), C(packing.correlation), C(packing.novelty),
+    C(packing.memory_overcommit), C(packing.incumbent), C(sizing), C(resize), C(move.give_up_after), C(move.backoff),
+    C(consolidation.lead), C(shadow.cap), C(shadow.lead), C(shadow.ahead), C(shadow.ttl), C(shadow.confidence),
+    C(preempt) and C(plan). Where policies differ in one of them, a warning and RV(unseen) say so.
   - It runs on the controller, reads the store only, and touches no VM.
 author:
   - predictive.tenancy contributors (@predictive-tenancy)
@@ -203,6 +210,12 @@ table:
   elements: str
   returned: success
   sample: ["                  as it is  tighter  difference", "VMs in use, mean      2.00     1.00       -50 %"]
+unseen:
+  description: The keys in which the policies differ and that a replay does not look at; they make no difference here.
+  type: list
+  elements: str
+  returned: success
+  sample: [shadow.confidence]
 tenants:
   description: How many tenants were replayed.
   type: int
@@ -231,7 +244,7 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors im
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.libraries import require
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.module import TenancyModule
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.plain import plain
-from ansible_collections.predictive.tenancy.plugins.module_utils._flow import replay, replay_view, vms
+from ansible_collections.predictive.tenancy.plugins.module_utils._flow import replay, replay_reach, replay_view, vms
 from ansible_collections.predictive.tenancy.plugins.module_utils._flow.arguments import (
     present_time,
     store_spec,
@@ -282,6 +295,9 @@ def run(module: AnsibleModule) -> None:
     require("numpy")
     options = plain(module.params)
     policies = replay.policies(options["policies"], options["cell"])
+    unseen = replay_reach.unseen(list(policies.values()))
+    if unseen:
+        module.warn(f"a replay does not look at {', '.join(unseen)}, in which the policies differ")
     span, step = replay.options(options)
     with source(module, options) as store:
         history = replay.read(store, span, step, present_time(options["now"]), options["profiles"])
@@ -303,6 +319,7 @@ def run(module: AnsibleModule) -> None:
     module.exit_json(
         **summary(rows),
         table=replay_view.table(outcomes),
+        unseen=unseen,
         tenants=len(history.names),
         start=when(history.start, spec),
         end=when(end, spec),

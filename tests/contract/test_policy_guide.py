@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.predictive.tenancy.plugins.doc_fragments.policy import ModuleDocFragment
+from ansible_collections.predictive.tenancy.plugins.module_utils._flow.replay_reach import named
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning.policy import SECTIONS
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning.policy_reader import read_policy
+from ansible_collections.predictive.tenancy.plugins.modules import policy_replay
 
 GUIDE = (Path(__file__).resolve().parent.parent.parent / "docs" / "policies.md").read_text(encoding="utf-8")
 POLICY: dict[str, Any] = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]["policy"]["suboptions"]
@@ -46,3 +48,11 @@ def test_the_policies_in_the_guide_are_valid() -> None:
     assert len(policies) >= 2
     for policy in policies:
         read_policy(policy)
+
+
+def test_the_guide_and_the_module_say_what_a_replay_does_not_look_at() -> None:
+    *most, last = named()
+    text = ", ".join(f"C({word})" for word in most) + f" and C({last})"
+    told = " ".join(yaml.safe_load(policy_replay.DOCUMENTATION)["description"])
+    assert f"does not look at {text}." in told
+    assert f"does not look at {plain(text)}." in " ".join(GUIDE.split())

@@ -63,6 +63,19 @@ def test_the_stored_history_in_the_cells_own_vms(tmp_path: Path, files: list[dic
     assert (one["tenants"], one["results"][0]["figures"]["vms_most"]) == (1, 1.0)
 
 
+def test_policies_that_differ_in_what_a_replay_does_not_look_at_are_warned_of(
+    tmp_path: Path, files: list[dict[str, str]]
+) -> None:
+    careful = {"shadow": {"confidence": 0.9, "second_cost": 5}, "packing": {"windows": 12}}
+    policies = [{"name": "as it is"}, {"name": "careful", "policy": careful}]
+    asked = {"files": files, "capacity": SMALL, "span": "1d"}
+    answer = run_module("policy_replay", {**asked, "policies": policies}, tmp_path)
+    assert answer["unseen"] == ["packing.windows", "shadow.confidence"]
+    assert "packing.windows, shadow.confidence" in str(answer["warnings"])
+    answer = run_module("policy_replay", {**asked, "policies": policies[:1]}, tmp_path)
+    assert (answer["unseen"], answer.get("warnings", [])) == ([], [])
+
+
 def test_the_playbook_shows_the_table(tmp_path: Path, files: list[dict[str, str]]) -> None:
     store = f"sqlite:///{tmp_path}/store.db"
     run_module("workload_observe", {"store": store, "files": files}, tmp_path)

@@ -136,7 +136,9 @@ def demand_of(entries: Sequence[Entry], forecast: Expected, policy: Policy) -> D
     mean, variance = widened(mean[rows], variance[rows], days, policy.packing.novelty)
     mean = np.where(known, mean, fallback)
     variance = np.where(known, variance, none)
-    mean, variance = limited(mean, variance, limits, float(policy.sizing.memory_floor))
+    floors = {key: narrowed(policy, profile=key).sizing.memory_floor for key in {one.profile["key"] for one in entries}}
+    floor = np.array([floors[one.profile["key"]] for one in entries], dtype=float)
+    mean, variance = limited(mean, variance, limits, floor)
     names = tuple(one.name for one in entries)
     return Demand(names, mean, variance, group_ids([str(one.profile.get("workload")) for one in entries]))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._planning.demand import MEMORY, RESOURCES, from_quantiles
 from .._planning.policy import Policy
+from .._planning.policy_reader import narrowed
 from .._store.interface import Array, Store
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ class Expected:
     known: Bools
 
 
-def _levels(policy: Policy, resource: int) -> tuple[float, float, float, float]:
-    size = policy.sizing.memory_quantile if resource == MEMORY else policy.sizing.cpu_quantile
-    return (0.5, UPPER, LEAD, size)
+def _sized_by(policy: Policy, profile: str) -> tuple[float, ...]:
+    """The quantile of each resource by which tenants of a profile are sized."""
+    sizing = narrowed(policy, profile=profile).sizing
+    return tuple(sizing.memory_quantile if name == "memory" else sizing.cpu_quantile for name in RESOURCES)
 
 
 def _between(levels: Sequence[float], wanted: float) -> tuple[int, int, float]:
@@ -92,6 +94,7 @@ def expected(store: Store, profiles: Iterable[Mapping[str, Any]], now: datetime,
     arrays = store.get_arrays(keys)
     groups: dict[tuple[Any, ...], list[tuple[int, Array]]] = {}
     for row, one in enumerate(documents):
+        sized_by = _sized_by(policy, str(one["key"]))
         for column, metric in enumerate(RESOURCES):
             pattern = one["patterns"].get(metric)
             array = arrays.get(f"forecast/{one['key']}/{metric}")
@@ -99,14 +102,14 @@ def expected(store: Store, profiles: Iterable[Mapping[str, Any]], now: datetime,
                 continue
             known[row, column] = True
             same = (column, pattern["start"], pattern["step"], array.shape, pattern.get("period"), array.dtype)
-            groups.setdefault((*same, tuple(pattern["quantiles"])), []).append((row, array))
+            groups.setdefault((*same, sized_by[column], tuple(pattern["quantiles"])), []).append((row, array))
     for group, members in groups.items():
-        column, start, step, stored, period, dtype, levels = group
+        column, start, step, stored, period, dtype, level, levels = group
         rows = np.array([row for row, _array in members])
         cube = np.stack([np.frombuffer(array.data, dtype=dtype).reshape(stored) for _row, array in members])
         index = slots_from({"start": start, "step": step, "horizon": stored[1], "period": period}, now, slots)
         made: dict[float, Floats] = {}
-        for target, wanted in zip((median, upper, lead, size), _levels(policy, column)):
+        for target, wanted in zip((median, upper, lead, size), (0.5, UPPER, LEAD, level)):
             if wanted not in made:
                 low, high, part = _between(levels, wanted)
                 values = cube[:, low] if part == 0 else (1 - part) * cube[:, low] + part * cube[:, high]
@@ -129,15 +132,15 @@ def windows(forecast: Expected, policy: Policy) -> tuple[Floats, Floats]:
     return mean, variance
 
 
-def limited(mean: Floats, variance: Floats, limits: Floats, floor: float) -> tuple[Floats, Floats]:
+def limited(mean: Floats, variance: Floats, limits: Floats, floor: Floats) -> tuple[Floats, Floats]:
     """Demands (n, windows, resources) that respect the limits (n, resources; infinite where there is none).
 
     What a slice limits to M cannot vary by more than (M - mean) x mean (Bhatia and Davis, 2000). Memory is never taken
-    for less than ``floor``, what a sandbox needs to live.
+    for less than ``floor`` (n,), what a sandbox needs to live.
     """
-    bound = limits[:, None, :]
+    bound, least = limits[:, None, :], floor[:, None]
     mean = np.minimum(mean, bound)
-    mean[:, :, MEMORY] = np.minimum(np.maximum(mean[:, :, MEMORY], floor), np.maximum(bound[:, :, MEMORY], floor))
+    mean[:, :, MEMORY] = np.minimum(np.maximum(mean[:, :, MEMORY], least), np.maximum(bound[:, :, MEMORY], least))
     with np.errstate(invalid="ignore"):
         most = np.where(np.isfinite(bound), (bound - mean) * mean, np.inf)
     return mean, np.clip(variance, 0.0, np.maximum(most, 0.0))

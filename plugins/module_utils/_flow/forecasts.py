@@ -34,7 +34,7 @@ _MOST_NEXT = 1000
 _MOST_SLOTS = 100_000
 _CACHED = 4096
 _TRUST = ("model", "period", "second_period", "mase", "pinball", "coverage", "last_error", "days", "confidence")
-# Forecasts made in this process, by a digest of all that goes into one.
+# Forecasts made in this process, which is a task of one host, by a digest of all that goes into one.
 _cache: dict[str, dict[str, Any]] = {}
 
 
@@ -112,11 +112,12 @@ def _from_store(pattern: Mapping[str, Any], array: Array, asked: Span) -> dict[s
 
 def _described(values: Floats, asked: Span) -> dict[str, Any]:
     values = np.maximum.accumulate(values, axis=0)
+    middle = min(range(len(values)), key=lambda row: abs(asked.levels[row] - 0.5))
     return {
         "start": _time(asked.start),
         "step": asked.step,
         "quantiles": {f"{level:g}": row.tolist() for level, row in zip(asked.levels, values)},
-        "mean": float(values[len(values) // 2].mean()),
+        "mean": float(values[middle].mean()),
         "peak": float(values[-1].max()),
     }
 

@@ -31,8 +31,9 @@ else:
 
 
 def check_count(policy: Policy) -> int:
-    """How many checks the rules look back on."""
-    return max(policy.resize.up_after, policy.resize.down_after, policy.move.hold_of)
+    """How many checks the rules look back on, those of any profile among them."""
+    every = [policy, *(narrowed(policy, profile=one.profile) for one in policy.overrides)]
+    return max(max(one.resize.up_after, one.resize.down_after, one.move.hold_of) for one in every)
 
 
 class Measured:
@@ -88,15 +89,25 @@ class Measured:
                 into[rows, :, column] = np.where(number > 0, total / number, np.nan)
 
     def remember(self, rows: Iterable[int]) -> None:
-        """Fill in ``keep`` of some tenants: the .99 quantile of their memory over the policy's days."""
-        wanted = {self._entries[row].name: row for row in rows}
-        profiles = {str(self._entries[row].profile["key"]) for row in wanted.values()}
-        for batch in self._read(profiles, self.policy.resize.memory_keep, metrics=("memory",)):
-            if batch.tenant in wanted and "memory" in batch.values:
-                memory = np.frombuffer(batch.values["memory"])
-                known = memory[np.isfinite(memory)]
-                if len(known):
-                    self.keep[wanted[batch.tenant]] = np.quantile(known, 0.99)
+        """Fill in ``keep`` of some tenants: the .99 quantile of their memory over the policy's days, that of their
+        workload as a whole for those that were not measured by themselves."""
+        wanted: dict[str, dict[str, int]] = {}
+        for row in rows:
+            wanted.setdefault(self._entries[row].profile["key"], {})[self._entries[row].name] = row
+        whole: dict[str, float] = {}
+        for batch in self._read(wanted, self.policy.resize.memory_keep, metrics=("memory",)):
+            own = wanted[batch.profile].get(batch.tenant)
+            if "memory" not in batch.values or (batch.tenant and own is None):
+                continue
+            memory = np.frombuffer(batch.values["memory"])
+            known = memory[np.isfinite(memory)]
+            if known.size and own is not None:
+                self.keep[own] = np.quantile(known, 0.99)
+            elif known.size:
+                whole[batch.profile] = float(np.quantile(known, 0.99))
+        for profile, most in whole.items():
+            rest = [row for row in wanted[profile].values() if np.isnan(self.keep[row])]
+            self.keep[rest] = most
 
 
 def _share(value: Any) -> float:

@@ -204,7 +204,7 @@ class _Batch:
             self._trust(row, names[row], mase[row], pinball[row] * self.scale[row], coverage[row])
             for row in range(len(unit))
         ]
-        return intervals.tile(band, horizon), trusts
+        return intervals.tile(band, chosen.forecast, horizon), trusts
 
     def _trust(self, row: int, model: str, mase: float | None, pinball: float | None, coverage: float | None) -> Trust:
         def number(value: float | None) -> float | None:

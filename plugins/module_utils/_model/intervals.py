@@ -41,6 +41,9 @@ def _sorted_quantiles(ordered: Singles, counts: Floats, levels: Floats) -> Singl
 def around(forecast: Singles, errors: Singles, levels: Floats) -> Singles:
     """Quantile series (series, levels, slots), non-decreasing along the levels. ``forecast`` (series, slots),
     ``errors`` (series, origins, slots) with NaN where nothing was measured."""
+    if 0.5 not in levels:  # all others are centred on the median
+        more = np.sort(np.append(levels, 0.5))
+        return around(forecast, errors, more)[:, more != 0.5]
     rows, tests, slots = errors.shape
     stretch = 1 + 0.2 / max(tests, 1)
     asked = np.clip(0.5 + (levels - 0.5) * stretch, 0.001, 0.999)
@@ -70,10 +73,7 @@ def around(forecast: Singles, errors: Singles, levels: Floats) -> Singles:
         spread = mixed[:, :, level]
         result[:, level] = forecast + spread[:, left_part] * (1 - weight) + spread[:, right_part] * weight
     wider = (1 + _SHARED * shared(errors))[:, None, None].astype(np.float32)
-    place = float(np.interp(0.5, levels, np.arange(len(levels))))
-    low = int(place)
-    high = min(low + 1, len(levels) - 1)
-    middle = (result[:, low] + np.float32(place - low) * (result[:, high] - result[:, low]))[:, None, :]
+    middle = result[:, levels == 0.5]
     # The forecast itself is the median: correcting it by the median of few errors makes it worse (measured).
     result = forecast[:, None, :] + (result - middle) * wider
     return np.maximum.accumulate(result, axis=1)
@@ -95,15 +95,15 @@ def of_sorted(ordered: Singles, counts: Floats, levels: Floats) -> Singles:
     return _sorted_quantiles(ordered, counts, levels)
 
 
-def tile(band: Singles, horizon: int) -> Singles:
-    """The band of one cycle laid out over ``horizon`` slots; each further cycle spreads by the square root of its
-    number, since levels wander."""
+def tile(band: Singles, middle: Singles, horizon: int) -> Singles:
+    """The band of one cycle (series, levels, slots) laid out over ``horizon`` slots around its median (series, slots).
+    Levels wander: the square of the spread grows by a quarter of the first cycle's with each further one."""
     slots = band.shape[2]
     if horizon <= slots:
         return band[:, :, :horizon]
     repeats = -(-horizon // slots)
-    middle = band[:, band.shape[1] // 2 : band.shape[1] // 2 + 1]
-    parts = [middle + (band - middle) * np.float32(np.sqrt(1 + 0.25 * index)) for index in range(repeats)]
+    centre = middle[:, None, :]
+    parts = [centre + (band - centre) * np.float32(np.sqrt(1 + 0.25 * index)) for index in range(repeats)]
     return cast("Singles", np.concatenate(parts, axis=2)[:, :, :horizon])
 
 

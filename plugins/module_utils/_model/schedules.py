@@ -28,6 +28,8 @@ BURST = 60.0
 _APART = 0.03
 # Whether a loop makes arrivals shows in this many gaps.
 _GAPS = 128
+# So many slots are held against a schedule's days and hours at once.
+_LOOK = 4096
 # Less than this part of a period is rounding.
 _EXACT = 1e-4
 
@@ -244,22 +246,35 @@ def without(times: Floats, found: Schedule) -> Floats:
     return times[~(nearest & (np.abs(rest) <= width))]
 
 
+def _active(found: Schedule, first: int, last: int, name: str, most: int) -> Floats:
+    """The numbers of the first ``most`` slots in [first, last) that lie in the days and hours of a schedule. An hour
+    comes back within a week, so that few more are looked at than are found."""
+    if not (found.days or found.hours):
+        return np.arange(first, min(last, first + most), dtype=float)
+    kept, count = [np.zeros(0)], 0
+    for begin in range(first, last, _LOOK):
+        steps = np.arange(begin, min(begin + _LOOK, last), dtype=float)
+        moments = found.anchor + steps * found.period
+        local = moments + calendars.offsets(moments, name)
+        on = np.isin(calendars.weekdays(np.floor(local / calendars.DAY).astype(np.int64)), found.days or range(7))
+        on &= np.isin((local % calendars.DAY // 3600).astype(np.int64), found.hours or range(24))
+        kept.append(steps[on])
+        count += int(on.sum())
+        if count >= most:
+            break
+    return np.concatenate(kept)[:most]
+
+
 def expected(
     found: Schedule, start: float, end: float, bounds: tuple[float, float, float], name: str, most: int
 ) -> list[tuple[float, float, float]]:
-    """The slots of a schedule in [start, end) with their intervals. Uncertainty grows with the distance from the
-    fitted arrivals: by the period's error for a clock, with every run for a loop that drifts."""
+    """The first ``most`` slots of a schedule in [start, end) with their intervals. Uncertainty grows with the distance
+    from the fitted arrivals: by the period's error for a clock, with every run for a loop that drifts."""
     low, middle, high = bounds
     first = math.ceil((start - middle - found.anchor) / found.period)
     last = math.ceil((end - middle - found.anchor) / found.period)
-    steps = np.arange(max(first, 1 if found.drifting else first), min(last, first + most), dtype=float)
+    steps = _active(found, max(first, 1 if found.drifting else first), last, name, most)
     moments = found.anchor + steps * found.period
-    if found.days or found.hours:
-        local = moments + calendars.offsets(moments, name)
-        day = np.floor(local / calendars.DAY).astype(np.int64)
-        on = np.isin(calendars.weekdays(day), found.days or range(7))
-        on &= np.isin((local % calendars.DAY // 3600).astype(np.int64), found.hours or range(24))
-        moments, steps = moments[on], steps[on]
     if found.drifting:
         wider = np.sqrt(np.maximum(steps, 1.0))
     elif found.period in trains.CALENDAR:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any
 
 from .._core.errors import InputError
 from .._core.units import parse_bytes, parse_cores, parse_duration, parse_rate
 from .policy import GROUP_KEYS, PROFILE_BARRED, SECTIONS, Override, Policy
+from .policy_checks import consistent
 
 _SPAN = re.compile(
     r"(?:(mon|tue|wed|thu|fri|sat|sun)(?:-(mon|tue|wed|thu|fri|sat|sun))? )?([0-2]\d):([0-5]\d)-([0-2]\d):([0-5]\d)"
@@ -161,62 +162,9 @@ def _with(policy: Policy, values: Mapping[str, Mapping[str, Any]]) -> Policy:
     return replace(policy, **sections) if sections else policy
 
 
-def contradictions(policy: Policy) -> Iterable[tuple[str, str]]:
-    """Pairs of (keys, why) of a policy that contradicts itself."""
-    tests = (
-        (
-            policy.resize.low >= policy.resize.high,
-            "resize.low, resize.high",
-            "the low watermark is not below the high one",
-        ),
-        (policy.move.low >= policy.move.high, "move.low, move.high", "the low watermark is not below the high one"),
-        (policy.move.hold > policy.move.hold_of, "move.hold, move.hold_of", "more checks must agree than are made"),
-        (
-            policy.move.high < policy.packing.fill,
-            "move.high, packing.fill",
-            "admission would fill a VM past the high watermark",
-        ),
-        (
-            policy.move.per_run > policy.move.per_hour,
-            "move.per_run, move.per_hour",
-            "one run may move more than an hour may",
-        ),
-        (
-            policy.move.per_hour > policy.move.per_day,
-            "move.per_hour, move.per_day",
-            "one hour may move more than a day may",
-        ),
-        (policy.packing.windows < 1, "packing.windows", "at least one window is needed"),
-        (policy.packing.fill <= 0, "packing.fill", "nothing would ever fit"),
-        (policy.packing.memory_overcommit < 1, "packing.memory_overcommit", "limits could not use the whole memory"),
-        (
-            policy.packing.horizon < policy.resize.lead,
-            "packing.horizon, resize.lead",
-            "the horizon ends before the lead time",
-        ),
-        (policy.resize.check <= 0, "resize.check", "checks need an interval"),
-        (
-            min(policy.resize.up_after, policy.resize.down_after) < 1,
-            "resize.up_after, resize.down_after",
-            "at least one check is needed",
-        ),
-        (
-            policy.shadow.ttl < policy.shadow.lead,
-            "shadow.ttl, shadow.lead",
-            "a shadow would expire before its request is due",
-        ),
-        (policy.consolidation.bandwidth <= 0, "consolidation.bandwidth", "a move would never end"),
-        (
-            policy.sizing.memory_floor < 48 * 1024**2,
-            "sizing.memory_floor",
-            "a gVisor sandbox does not live below 48 MiB",
-        ),
-    )
-    return [(keys, why) for bad, keys, why in tests if bad]
-
-
 def read_policy(value: Mapping[str, Any] | None, *, cell: str = "") -> Policy:
-    """Read a policy from ``{section: {key: value}, overrides: [...]}`` and apply the overrides of ``cell``.
+    """Read a policy from ``{section: {key: value}, overrides: [...]}``; if ``cell`` is given, the policy of that cell,
+    whose overrides name groups and profiles alone.
 
     Raises InputError for an unknown section or key, a value out of range, and a policy that contradicts itself.
     """
@@ -224,16 +172,35 @@ def read_policy(value: Mapping[str, Any] | None, *, cell: str = "") -> Policy:
     raw = given.pop("overrides", None) or ()
     overrides = tuple(_override(item, index) for index, item in enumerate(raw))
     policy = _with(replace(Policy(), overrides=overrides), _read_sections(given))
-    policy = narrowed(policy, cell=cell)
-    for override in overrides:
-        _consistent(_with(policy, override.values))
-    return _consistent(policy)
+    for item in overrides:
+        consistent(narrowed(policy, cell=item.cell or cell, group=item.group, profile=item.profile))
+    return consistent(_of_cell(policy, cell) if cell else policy)
 
 
-def _consistent(policy: Policy) -> Policy:
-    for keys, why in contradictions(policy):
-        raise InputError(f"contradiction: {why}", item=f"policy {keys}")
-    return policy
+def _of_cell(policy: Policy, cell: str) -> Policy:
+    """The policy of a cell: its own overrides are applied, those of other cells left out, and what remains names groups
+    and profiles alone. What is set for the whole cell replaces what earlier overrides say, since later ones win."""
+    left: list[Override] = []
+    for item in policy.overrides:
+        if item.cell not in ("", cell):
+            continue
+        if item.group or item.profile:
+            left.append(replace(item, cell=""))
+            continue
+        policy = _with(policy, item.values)
+        left = [replace(one, values=_without(one.values, item.values)) for one in left]
+    return replace(policy, overrides=tuple(one for one in left if one.values))
+
+
+def _without(
+    values: Mapping[str, Mapping[str, Any]], gone: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The keys of ``values`` that ``gone`` has not."""
+    kept = {
+        section: {key: value for key, value in given.items() if key not in gone.get(section, {})}
+        for section, given in values.items()
+    }
+    return {section: given for section, given in kept.items() if given}
 
 
 def narrowed(policy: Policy, *, cell: str = "", group: str = "", profile: str = "") -> Policy:

@@ -146,7 +146,7 @@ def _guard(
     bound("bounds", finite & (wanted != limits) & ((target < least) | (target > most)), np.clip(target, least, most))
     late = (seen.since < policy.cooldown)[:, None] & (target < limits)
     bound("resize.cooldown", late, limits)
-    target = np.where(target == limits, limits, _rounded(target))
+    target = np.where(target == limits, limits, np.minimum(_rounded(target), most))
     absolute = [policy.dead_band_cpu, policy.dead_band_memory, policy.dead_band_io, policy.dead_band_io]
     with np.errstate(invalid="ignore"):
         small = np.abs(target - limits) < np.maximum(policy.dead_band * limits, np.array(absolute, dtype=float))

@@ -65,7 +65,7 @@ def limits_of(
 
     In this order: what the request asks for; the forecast with its margin; the quantile of its class, widened by
     1 + 1/days while there is little history; the policy's size of an unknown tenant. I/O stays unlimited when nothing
-    is known of it. Always within the profile's bounds and not below the floor.
+    is known of it. Rounded up, but always within the profile's bounds, and not below the floor if they allow it.
     """
     result: dict[str, float | None] = {}
     bites: list[str] = []
@@ -74,7 +74,7 @@ def limits_of(
         value, source = _wanted(resource, known, sizing, classes or {})
         least, most = known.bounds.get(resource, (None, None))
         if value is None:
-            result[resource] = rounded(resource, most) if most is not None else None
+            result[resource] = most
             continue
         sources.append(source)
         low = max(least or 0.0, floor_of(sizing, resource))
@@ -86,7 +86,7 @@ def limits_of(
         if most is not None and value > most:
             bites.append("bounds")
             value = most
-        result[resource] = rounded(resource, value)
+        result[resource] = rounded(resource, value) if most is None else min(rounded(resource, value), most)
     return result, sorted(set(bites)), max(sources, key=sources.count) if sources else "nothing"
 
 
@@ -117,9 +117,8 @@ def tenant_limits(limits: Mapping[str, float | None], level: float, priority: in
     weight = min(10000, max(1, round(100 * 2 ** ((priority - 50) / 10))))
     maximum = int(limits["memory"] or sizing.memory_floor)
     high = max(maximum * 15 // 16 // MIB * MIB, MIB)
-    cores = limits["cpu"]
     return {
-        "cpu": {"cores": None if cores is None else round(cores, 2), "weight": weight},
+        "cpu": {"cores": limits["cpu"], "weight": weight},
         "memory": {"low": min(int(level) // MIB * MIB, high * 3 // 4 // MIB * MIB), "high": high, "max": maximum},
         "io": {
             "weight": weight,

@@ -77,6 +77,32 @@ def test_a_constant_load_never_produces_a_plan_after_the_first(store: Store) -> 
     check_cell(store)
 
 
+@pytest.mark.parametrize("selectors", [{"profile": "web"}, {"cell": "north", "profile": "web"}])
+def test_a_profile_that_is_not_to_be_resized_is_not(store: Store, selectors: dict[str, str]) -> None:
+    learned(store, "web", flat(0.3))
+    learned(store, "job", flat(0.3))
+    admit(store, vms=[vm("a")], requests=[{"id": "web", "profile": "web"}, {"id": "job", "profile": "job"}])
+    for name in ("web", "job"):
+        used(store, name, name, [0.4] * 6)
+    overrides = [{**selectors, "set": {"resize": {"enabled": False}}}]
+    plan = balance(store, policy={"overrides": overrides})["plan"]
+    assert [action["tenant"] for action in plan["actions"]] == ["job"]
+    assert balance(store, "apply", plan=plan["id"])["state"] == "applying"
+
+
+@pytest.mark.parametrize("selectors", [{"profile": "web"}, {"cell": "north", "profile": "web"}, {"cell": "north"}])
+@pytest.mark.parametrize("checks", [6, 11, 12])
+def test_a_profile_looks_back_on_as_many_checks_as_its_own_rules_ask_for(
+    store: Store, selectors: dict[str, str], checks: int
+) -> None:
+    learned(store, "web", flat(0.1), 60 * MIB)
+    wanted = [{"id": "web", "profile": "web", "resources": {"cpu": 0.9, "memory": "100MiB"}}]
+    admit(store, NOW - timedelta(days=1), vms=[vm("a")], requests=wanted)
+    used(store, "web", "web", [0.8] + [0.1] * 11, 80 * MIB)
+    overrides = [{**selectors, "set": {"resize": {"down_after": checks}}}]
+    assert bool(balance(store, policy={"overrides": overrides})["plan"]) == (checks <= 11)
+
+
 def test_measured_use_makes_a_plan_with_its_reasons(store: Store) -> None:
     learned(store, "web", flat(0.3))
     learned(store, "job", flat(0.3))
@@ -295,12 +321,13 @@ def test_a_store_that_goes_away_half_way_is_an_error_and_the_next_run_goes_on(
         check_cell(store)
 
 
-def test_memory_is_kept_for_what_was_used_within_a_week(store: Store) -> None:
+@pytest.mark.parametrize("measured", ["web", ""], ids=["the tenant", "its workload as a whole"])
+def test_memory_is_kept_for_what_was_used_within_a_week(store: Store, measured: str) -> None:
     learned(store, "web", flat(0.3), 60 * MIB)
     wanted = [{"id": "web", "profile": "web", "resources": {"cpu": 0.4, "memory": "400MiB"}}]
     admit(store, NOW - timedelta(days=1), vms=[vm("a")], requests=wanted)
-    used(store, "web", "web", [0.3] * 400, 330 * MIB, now=NOW - timedelta(hours=2))
-    used(store, "web", "web", [0.3] * 8, 60 * MIB)
+    used(store, "web", measured, [0.3] * 400, 330 * MIB, now=NOW - timedelta(hours=2))
+    used(store, "web", measured, [0.3] * 8, 60 * MIB)
     plan = balance(store)["plan"]
     (action,) = (one for one in plan["actions"] if "memory" in one["to"])
     assert "resize.memory_keep" in action["limits"]
@@ -308,6 +335,18 @@ def test_memory_is_kept_for_what_was_used_within_a_week(store: Store) -> None:
     roomy = {"resize": {"memory_keep": "1h"}}
     smaller = balance(store, policy=roomy)["plan"]["actions"][0]["to"]["memory"]["max"]
     assert smaller == 300 * MIB, "a quarter less is the most of one run"
+
+
+def test_memory_that_others_of_the_workload_used_does_not_hold_a_tenant_that_is_measured_itself(store: Store) -> None:
+    learned(store, "web", flat(0.3), 60 * MIB)
+    wanted = [{"id": name, "profile": "web", "resources": {"cpu": 0.4, "memory": "400MiB"}} for name in ("one", "two")]
+    admit(store, NOW - timedelta(days=1), vms=[vm("a")], requests=wanted)
+    used(store, "web", "", [0.3] * 400, 330 * MIB)
+    used(store, "web", "one", [0.3] * 400, 60 * MIB)
+    used(store, "web", "two", [0.3] * 8, 60 * MIB)
+    used(store, "web", "other", [0.3] * 400, 390 * MIB)
+    targets = {one["tenant"]: one["to"]["memory"]["max"] for one in balance(store)["plan"]["actions"]}
+    assert targets == {"one": 300 * MIB, "two": 300 * MIB}
 
 
 def test_a_killed_resize_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

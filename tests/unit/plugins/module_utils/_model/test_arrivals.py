@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import numpy as np
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import InputError
 from ansible_collections.predictive.tenancy.plugins.module_utils._model import arrivals, calendars
-from ansible_collections.predictive.tenancy.plugins.module_utils._model.types import ArrivalModel
+from ansible_collections.predictive.tenancy.plugins.module_utils._model.types import ArrivalModel, Schedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -109,6 +112,57 @@ def test_every_quarter_of_an_hour_in_office_hours():
     coming = [item[0] for item in arrivals.next_arrivals(model, night, night + DAY)]
     assert len(coming) == 32
     assert coming[0] == night + 9 * 3600
+
+
+FRIDAY_EVENING = MONDAY + 4 * DAY + 17 * 3600
+
+
+def office(period=60.0, **fields):
+    """Every minute of working days from 9 to 17."""
+    days, hours = (0, 1, 2, 3, 4), tuple(range(9, 17))
+    given = {"days": days, "hours": hours, **fields}
+    found = Schedule(period, MONDAY, 0.0, 1.0, 1.0, 0.9, False, 99, (0.0,) * 9, **given)
+    return ArrivalModel("periodic", period=period, schedules=(found,))
+
+
+@pytest.mark.parametrize("most", [1, 100, 1000, 2400, 10000])
+def test_most_counts_arrivals_and_not_the_slots_between_them(most):
+    week = arrivals.next_arrivals(office(), FRIDAY_EVENING, FRIDAY_EVENING + 7 * DAY, most=most)
+    assert len(week) == min(most, 5 * 8 * 60)
+    assert week[0][0] == MONDAY + 7 * DAY + 9 * 3600
+    whole = arrivals.next_arrivals(office(), FRIDAY_EVENING, FRIDAY_EVENING + 7 * DAY, most=10**6)
+    assert week == whole[:most]
+
+
+def test_a_century_of_minutes_is_asked_for_quickly_and_in_little_memory():
+    tracemalloc.start()
+    begin = time.process_time()
+    found = arrivals.next_arrivals(office(), FRIDAY_EVENING, FRIDAY_EVENING + 36500 * DAY, most=1000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == 1000
+    assert peak < 2 * 1024**2
+    assert time.process_time() - begin < 2
+    never = office(period=DAY, hours=(3,))
+    assert arrivals.next_arrivals(never, FRIDAY_EVENING, FRIDAY_EVENING + 36500 * DAY, most=1000) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.sampled_from([600.0, 3600.0, 5400.0, 6 * 3600.0]),
+    st.sets(st.integers(0, 6)),
+    st.sets(st.integers(0, 23)),
+    st.integers(0, 400),
+    st.integers(1, 60),
+    st.sampled_from(["UTC", "Europe/Berlin"]),
+)
+def test_fewer_are_the_first_of_more(period, days, hours, span, most, zone):
+    model = replace(office(period, days=tuple(sorted(days)), hours=tuple(sorted(hours))), timezone=zone)
+    start = FRIDAY_EVENING + 70 * DAY  # the clock changes within the span
+    every = arrivals.next_arrivals(model, start, start + span * 3600, most=10**6)
+    assert arrivals.next_arrivals(model, start, start + span * 3600, most=most) == every[:most]
+    local = [datetime.fromtimestamp(middle, tz=calendars.zone(zone)) for middle, _low, _high in every]
+    assert all((not days or one.weekday() in days) and (not hours or one.hour in hours) for one in local)
 
 
 def test_bursts_are_one_arrival():

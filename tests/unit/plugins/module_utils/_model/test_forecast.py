@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import InputError
-from ansible_collections.predictive.tenancy.plugins.module_utils._model import candidates, online, series
+from ansible_collections.predictive.tenancy.plugins.module_utils._model import candidates, intervals, online, series
 from ansible_collections.predictive.tenancy.plugins.module_utils._model.forecast import forecast
 from ansible_collections.predictive.tenancy.plugins.module_utils._model.types import LEVELS, pattern_document
 from hypothesis import given, settings
@@ -71,6 +71,25 @@ def test_chance_usage_gets_a_flat_forecast_that_covers():
     result = forecast(values[:, :-DAY], STEP, 0.0, DAY)
     assert 0.92 <= (values[:, -DAY:] <= result.values[:, 5]).mean() <= 0.985
     assert all(trust.period is None for trust in result.trust[:20])
+
+
+def day_means(values):
+    """(series, levels, days) of values (series, levels, slots)."""
+    return values.reshape(*values.shape[:2], -1, DAY).mean(axis=3)
+
+
+def test_a_stationary_series_keeps_its_median_for_a_week_and_only_spreads():
+    means = day_means(forecast(daily(np.random.default_rng(13), 21, noise=0.3), STEP, 0.0, 7 * DAY).values)[0]
+    np.testing.assert_allclose(means[2], means[2, 0], rtol=1e-5)
+    wider = np.sqrt(1 + 0.25 * np.arange(7))
+    np.testing.assert_allclose(means - means[2], (means[:, :1] - means[2, :1]) * wider, rtol=1e-4, atol=1e-5)
+
+
+def test_levels_on_one_side_of_the_median_are_those_of_all_levels():
+    values = daily(np.random.default_rng(14), 14, noise=0.5, rows=3)
+    every = forecast(values, STEP, 0.0, 2 * DAY).values
+    np.testing.assert_allclose(forecast(values, STEP, 0.0, 2 * DAY, (0.9, 0.99)).values, every[:, [4, 6]], rtol=1e-5)
+    np.testing.assert_allclose(forecast(values, STEP, 0.0, 2 * DAY, (0.05, 0.25)).values, every[:, :2], rtol=1e-5)
 
 
 def test_the_incumbent_stays_unless_clearly_beaten():
@@ -195,6 +214,49 @@ def test_a_scale_and_a_constant_move_the_forecast_with_them(seed, scale, constan
     plain = forecast(values, STEP, 0.0, DAY, lower=None)
     moved = forecast(values * scale + constant * scale, STEP, 0.0, DAY, lower=None)
     np.testing.assert_allclose(moved.values, (plain.values + constant) * scale, rtol=2e-3, atol=2e-3 * scale)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sets(st.floats(0.01, 0.99), max_size=4), st.integers(2, 9), st.floats(0.01, 2.0))
+def test_days_beyond_the_first_keep_the_median_whatever_levels_are_asked_for(seed, more, days, noise):
+    values = daily(np.random.default_rng(seed), 12, noise=noise)
+    levels = sorted({*more, 0.5})
+    result = forecast(values, STEP, 0.0, days * DAY, levels, lower=None).values
+    means = day_means(result)[0]
+    middle = levels.index(0.5)
+    np.testing.assert_allclose(means[middle], means[middle, 0], rtol=1e-4)
+    assert (np.diff(result, axis=1) >= 0).all()
+    away = np.abs(means - means[middle])
+    assert (np.diff(away, axis=1) >= -1e-4 * np.abs(values).max()).all()  # nothing narrows with the distance
+
+
+trials = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 40)),
+    elements=st.floats(-1e3, 1e3, width=32) | st.just(np.nan),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(trials, st.sets(st.sampled_from([0.01, 0.1, 0.3, 0.5, 0.6, 0.9, 0.999]), min_size=1), st.integers(1, 120))
+def test_a_band_lies_around_its_forecast_whatever_the_errors_and_levels(errors, some, horizon):
+    errors[:, 0, 0] = 1.0  # something was measured
+    rows, _tests, slots = errors.shape
+    middle = np.linspace(0, 5, rows * slots, dtype=np.float32).reshape(rows, slots)
+    levels = np.array(sorted({*some, 0.5}))
+    one = intervals.around(middle, errors, levels)
+    assert np.isfinite(one).all()
+    np.testing.assert_array_equal(one[:, levels == 0.5][:, 0], middle)
+    alone = intervals.around(middle, errors, np.array(sorted(some)))
+    np.testing.assert_allclose(alone, one[:, np.isin(levels, sorted(some))], rtol=1e-5, atol=1e-3)
+    band = intervals.tile(one, middle, horizon)
+    assert band.shape == (rows, len(levels), horizon)
+    assert (np.diff(band, axis=1) >= 0).all()
+    cycle = np.arange(horizon) // slots
+    again = np.arange(horizon) % slots
+    wider = np.sqrt(1 + 0.25 * cycle)
+    away = (one - middle[:, None, :])[:, :, again] * wider
+    np.testing.assert_allclose(band, middle[:, None, again] + away, rtol=1e-5, atol=1e-2)
 
 
 outages = st.lists(st.tuples(st.integers(0, 11), st.integers(1, 11)), max_size=4)

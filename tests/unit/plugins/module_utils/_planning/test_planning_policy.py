@@ -98,9 +98,44 @@ def test_overrides_apply_to_what_all_their_selectors_name() -> None:
         cell="north",
     )
     assert policy.packing.fill == 0.8
-    assert narrowed(policy, cell="north", group="gpu").packing.fill == 0.7
-    assert narrowed(policy, cell="north", profile="web").resize.step_up == 0.2
-    assert narrowed(policy, cell="south", profile="web").resize.step_up == 0.5
+    assert narrowed(policy, group="gpu").packing.fill == 0.7
+    assert narrowed(policy, profile="web").resize.step_up == 0.2
+    assert narrowed(policy, profile="other").resize.step_up == 0.5
+    assert read_policy(policy_document(policy), cell="north") == policy
+
+
+def test_overrides_of_other_cells_do_not_apply() -> None:
+    value = {"overrides": [{"cell": "north", "profile": "web", "set": {"resize": {"step_up": 0.2}}}]}
+    policy = read_policy(value, cell="south")
+    assert narrowed(policy, profile="web").resize.step_up == 1.0
+    assert policy_document(policy)["overrides"] == []
+
+
+@pytest.mark.parametrize(("web_first", "wanted"), [(True, 0.5), (False, 0.2)])
+def test_the_later_override_wins_whatever_its_selectors(web_first: bool, wanted: float) -> None:
+    overrides: list[dict[str, Any]] = [
+        {"profile": "web", "set": {"resize": {"step_up": 0.2, "high": 0.8}}},
+        {"cell": "north", "set": {"resize": {"step_up": 0.5}}},
+    ]
+    policy = read_policy({"overrides": overrides if web_first else overrides[::-1]}, cell="north")
+    assert policy.resize.step_up == 0.5
+    for read in (policy, read_policy(policy_document(policy), cell="north")):
+        rule = narrowed(read, profile="web").resize
+        assert (rule.step_up, rule.high) == (wanted, 0.8)
+
+
+def test_overrides_are_judged_as_they_apply_together() -> None:
+    apart = [
+        {"cell": "north", "set": {"resize": {"high": 0.5, "low": 0.4}}},
+        {"cell": "south", "set": {"resize": {"low": 0.7}}},
+    ]
+    assert read_policy({"overrides": apart}, cell="north").resize.low == 0.4
+    together = [
+        {"cell": "north", "set": {"resize": {"high": 0.7}}},
+        {"profile": "web", "set": {"resize": {"low": 0.75}}},
+    ]
+    with pytest.raises(InputError, match="low watermark"):
+        read_policy({"overrides": together}, cell="north")
 
 
 def test_every_key_has_an_option_with_a_type() -> None:

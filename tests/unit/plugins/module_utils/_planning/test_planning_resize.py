@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning import sizing as siz
+from ansible_collections.predictive.tenancy.plugins.module_utils._planning.demand import RESOURCES
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning.policy import Resize, Sizing
 from ansible_collections.predictive.tenancy.plugins.module_utils._planning.resize import Observed, Resized, resize
 from hypothesis import given, settings
@@ -113,6 +114,37 @@ def test_bounds_hold_and_are_named() -> None:
     done = run(observed(BASE, lead=[0.99, 200 * MIB, 0, 0], bounds=([0, 0, 0, 0], [1.1, NAN, NAN, NAN])))
     assert not done.changed.any() or done.target[0, 0] <= 1.1
     assert "bounds" in done.bites[0]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.floats(0.01, 8), min_size=4, max_size=4), st.floats(0.5, 4), st.booleans())
+def test_no_limit_exceeds_its_bound_and_one_at_its_bound_rests(scales: list[float], wanted: float, sized: bool) -> None:
+    most = [round(scale * unit, 6) for scale, unit in zip(scales, (0.1, 64e6, 1e5, 1e5))]
+    limits = [one / 2 for one in most]
+    if sized:
+        bounds = {name: (None, one) for name, one in zip(RESOURCES, most)}
+        known = siz.Knowledge(peaks={name: wanted * one for name, one in zip(RESOURCES, most)}, bounds=bounds)
+        made, _bites, _source = siz.limits_of(known, Sizing())
+        limits = [made[name] or 0.0 for name in RESOURCES]
+        assert all(limit <= one for limit, one in zip(limits, most))
+        told = siz.tenant_limits(made, 0.0, 50, Sizing())
+        assert (told["cpu"]["cores"], told["memory"]["max"]) == (limits[0], int(limits[1]))
+    for _run in range(6):
+        seen = observed(limits, lead=[one * wanted for one in most], bounds=([NAN] * 4, most))
+        done = run(seen)
+        assert (done.target[0] <= most).all()
+        limits = done.target[0].tolist()
+    assert not done.changed.any()
+
+
+def test_bounds_finer_than_the_units_of_limits_are_kept() -> None:
+    most = {"cpu": 0.125, "memory": 100e6, "io_read": 20e3, "io_write": 20e3}
+    bounds = {name: (None, one) for name, one in most.items()}
+    known = siz.Knowledge(peaks={"cpu": 1.0, "memory": 1e9, "io_read": 1e6}, bounds=bounds)
+    assert siz.limits_of(known, Sizing())[0] == most
+    pressed = observed([0.1, 64 * MIB, 15e3, 15e3], lead=[1.0, 1e9, 1e6, 1e6], bounds=([NAN] * 4, list(most.values())))
+    done = run(pressed, dead_band_cpu=0.0, dead_band_memory=0, dead_band_io=0)
+    assert done.target[0].tolist() == list(most.values())
 
 
 def test_growth_is_doubling_at_most() -> None:
