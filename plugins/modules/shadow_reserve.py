@@ -16,6 +16,8 @@ description:
   - Shadows are given up when their time is over, when they are more than O(cap) allows, and when the VM is short of
     memory. They do not start with the VM; after a reboot the next run makes them anew.
   - A shadow whose root file system or sandbox has changed is made anew, and is never claimed.
+  - One run at a time changes a VM. Another waits until it is done, for at most 15 minutes, and then fails with
+    nothing done; check mode waits for none.
 author:
   - predictive.tenancy contributors (@predictive-tenancy)
 extends_documentation_fragment:

@@ -18,6 +18,7 @@ from .._core.units import format_bytes, format_time, parse_bytes, parse_duration
 from . import apply, checkpoints, partition, records, slices
 from .host import PARENT, Host, Outcome, read_text, require_unified
 from .limits import Limits, limits_from
+from .lock import exclusive
 from .records import SHADOW, Record
 from .sandboxes import RUNTIMES, image_identity, sandbox_from
 from .survey import Place, machine, survey
@@ -230,9 +231,21 @@ def run(
     check: bool,
 ) -> dict[str, Any]:
     """What the module returns: ``results`` of the shadows, ``claims`` of the tenants they became."""
+    with exclusive(host, check):
+        return _run(host, items, claim, purge, cap, check)
+
+
+def _run(
+    host: Host,
+    items: Sequence[Mapping[str, Any]],
+    claim: Sequence[Mapping[str, Any]],
+    purge: bool,
+    cap: Cap,
+    check: bool,
+) -> dict[str, Any]:
     require_unified(host.paths)
     wanted = [{**(entry.get("tenant") or {}), "claim": entry.get("shadow")} for entry in claim]
-    claimed = partition.run(host, wanted, False, check) if wanted else {"results": [], "changed": False, "diff": []}
+    claimed = partition.correct(host, wanted, False, check) if wanted else {"results": [], "changed": False, "diff": []}
     outcome = Outcome()
     made = plan(host, items, purge, cap, outcome)
     if not check:

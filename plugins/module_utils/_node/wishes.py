@@ -138,8 +138,8 @@ def _settled(host: Host, wish: Wish, outcome: Outcome) -> Wish | None:
         return None
 
 
-def _compare_sandbox(work: Work, sandbox: Sandbox, place: Place) -> None:
-    """Whether the sandbox must be made anew or only started."""
+def _compare_sandbox(work: Work, sandbox: Sandbox, place: Place, shared: bool) -> None:
+    """Whether the sandbox must be made anew or only started. ``shared`` user ids are another sandbox's too."""
     changes, record, wish = work.changes, work.record, work.wish
     if record.digest != sandbox.digest:
         before = {key: value for key, value in record.sandbox.items() if key != "digest"}
@@ -150,7 +150,8 @@ def _compare_sandbox(work: Work, sandbox: Sandbox, place: Place) -> None:
             changes.add("replace", "sandbox", "not started", "started")
         work.start = True
     elif place.config != render_config(sandbox, record.instance, record.index):
-        changes.add("repair", "sandbox.config", "changed by hand", "as specified")
+        if not shared:
+            changes.add("repair", "sandbox.config", "changed by hand", "as specified")
         work.start = True
     elif wish.stored and (place.service.active or not place.stored):
         changes.add("repair", "checkpoint", "not whole", "whole")
@@ -192,13 +193,14 @@ def _compare_state(work: Work, place: Place) -> None:
 
 
 def compare(wish: Wish, record: Record | None, fresh: Record, place: Place | None) -> Work:
-    """What one sandbox needs. ``record`` is None for a new one, which gets ``fresh``; ``place`` is what is there."""
+    """What one sandbox needs. ``record`` is None for a new one; it gets ``fresh``, which is ``record`` for most that
+    are there already; ``place`` is what is there."""
     changes = ChangeSet(wish.name)
     if wish.sandbox is None:
         if record is not None:
             changes.add("remove", "state", "present", "absent")
-        return Work(wish, record or fresh, place, changes, remove=record is not None)
-    work = Work(wish, record or fresh, place, changes)
+        return Work(wish, fresh, place, changes, remove=record is not None)
+    work = Work(wish, fresh, place, changes)
     if place is None:
         return work
     if record is None:
@@ -209,7 +211,10 @@ def compare(wish: Wish, record: Record | None, fresh: Record, place: Place | Non
         return work
     if record.runtime != wish.sandbox.runtime:
         work.former_runtime = record.runtime
-    _compare_sandbox(work, wish.sandbox, place)
+    shared = record.index != fresh.index
+    _compare_sandbox(work, wish.sandbox, place, shared)
+    if shared:
+        changes.add("repair", "sandbox.user_ids", "those of another sandbox too", "its own")
     work.limits = compare_limits(changes, wish.limits, place.slice.limits, place.slice.live)
     _compare_state(work, place)
     changes.compare("update", "priority", record.priority, wish.priority)

@@ -4,10 +4,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
-from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import InputError
-from ansible_collections.predictive.tenancy.plugins.module_utils._node import partition, shadows, slices, usage
+from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import CommandError, InputError
+from ansible_collections.predictive.tenancy.plugins.module_utils._node import (
+    lock,
+    partition,
+    records,
+    shadows,
+    slices,
+    usage,
+)
 from ansible_collections.predictive.tenancy.plugins.module_utils._node.shadows import Cap, cap_from
 
 MIB = 1024 * 1024
@@ -64,6 +72,28 @@ def test_check_do_check_do(machine):
     assert held_frozen(machine, "s.1")
     assert not reserve(machine, items, check=True)["changed"]
     assert not reserve(machine, items)["changed"]
+
+
+def test_claims_and_shadows_are_one_run(machine):
+    reserve(machine, [shadow("s")])
+    with lock.exclusive(machine.host(), False), pytest.raises(CommandError, match="another run"):
+        reserve(machine, [shadow("s")], [{"shadow": "s", "tenant": tenant("t")}])
+    returned = reserve(machine, [shadow("s")], [{"shadow": "s", "tenant": tenant("t")}])
+    assert (one(returned, "claims")["started"], one(returned)["actions"]) == ("claimed", ["create"])
+
+
+def test_a_shadow_and_a_tenant_that_share_user_ids_are_parted(machine):
+    partition.run(machine.host(), [tenant("t")], False, False)
+    reserve(machine, [shadow("s"), shadow("u")])
+    known, _broken = records.scan(machine.host())
+    for record in known:
+        records.write(machine.host(), replace(record, index=0))
+    repaired = reserve(machine, [shadow("s"), shadow("u")])
+    assert [item["actions"] for item in repaired["results"]] == [["repair"], ["repair"]]
+    known, _broken = records.scan(machine.host())
+    assert [record.index for record in known] == [1, 0, 2]  # by the names s.1, t, u.1
+    assert not reserve(machine, [shadow("s"), shadow("u")])["changed"]
+    assert not partition.run(machine.host(), [tenant("t")], False, False)["changed"]
 
 
 def test_a_shadow_does_not_start_with_the_machine(machine):
