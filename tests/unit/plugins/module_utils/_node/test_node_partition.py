@@ -194,6 +194,27 @@ def test_a_bundle_changed_by_hand_is_made_anew(systemd, name):
     assert not run(systemd, [tenant("a")])["changed"]
 
 
+def test_drop_ins_for_all_services_are_the_administrators(systemd):
+    """Fedora has one for every service; who changes the template means all sandboxes."""
+    systemd.drop_ins["service"] = ["/usr/lib/systemd/system/service.d/10-timeout-abort.conf"]
+    systemd.drop_ins["tenancy-gvisor@.service"] = ["/etc/systemd/system/tenancy-gvisor@.service.d/site.conf"]
+    assert run(systemd, [tenant("a"), tenant("b")])["changed"]
+    assert not any("revert" in words for words in systemd.writes)
+    assert not run(systemd, [tenant("a"), tenant("b")])["changed"]
+
+
+@pytest.mark.parametrize("folder", ["/etc/systemd/system", "/etc/systemd/system.control", "/run/systemd/system"])
+def test_a_unit_changed_by_hand_is_put_back_once(systemd, folder):
+    unit = "tenancy-gvisor@a.service"
+    systemd.drop_ins["service"] = ["/usr/lib/systemd/system/service.d/10-timeout-abort.conf"]
+    run(systemd, [tenant("a"), tenant("b")])
+    systemd.drop_ins[unit] = [f"{folder}/{unit}.d/override.conf"]
+    returned = run(systemd, [tenant("a"), tenant("b")])
+    assert names(returned, "actions") == {"a": ["repair"], "b": []}
+    assert [words[3:] for words in systemd.writes if "revert" in words] == [["revert", "--", unit]]
+    assert not run(systemd, [tenant("a"), tenant("b")])["changed"]
+
+
 def test_another_command_makes_the_sandbox_anew_and_says_what_differs(systemd):
     run(systemd, [tenant("a")])
     returned = run(systemd, [tenant("a", sandbox={"command": ["true"]})])
