@@ -127,7 +127,8 @@ options:
             type: list
             elements: str
           env:
-            description: Environment of the command. The values are kept in a file that only root can read.
+            description: Environment of the command. On the VM the values are in files that only root can
+              read. What this module logs and returns has the names only.
             type: dict
           network:
             description: V(none) has a loopback interface only, V(host) is the network of the VM.
