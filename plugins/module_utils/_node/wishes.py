@@ -16,7 +16,7 @@ from .host import Host, Outcome, Paths
 from .images import resolved
 from .limits import Limits, compare_limits, limits_from
 from .records import SHADOW, Record
-from .sandboxes import Sandbox, render_config, sandbox_from
+from .sandboxes import Sandbox, render_config, require_runtime, sandbox_from
 from .survey import Place
 from .units import SETTINGS
 
@@ -124,15 +124,31 @@ def wishes_from(
 
 
 def settled(host: Host, wishes: Sequence[Wish], outcome: Outcome) -> list[Wish]:
-    """The wishes with roots, commands and environments from their images; those whose image is unusable are left out,
-    with their errors in ``outcome``."""
-    found = [_settled(host, wish, outcome) for wish in wishes]
+    """The wishes with roots, commands and environments from their images; those whose image is unusable, or whose
+    runtime is not installed, are left out, with their errors in ``outcome``."""
+    runtimes = {wish.sandbox.runtime for wish in wishes if wish.sandbox}
+    wrong = {runtime: _missing(host, runtime) for runtime in runtimes}
+    found = [_settled(host, wish, wrong, outcome) for wish in wishes]
     return [wish for wish in found if wish is not None]
 
 
-def _settled(host: Host, wish: Wish, outcome: Outcome) -> Wish | None:
+def _missing(host: Host, runtime: str) -> TenancyError | None:
     try:
-        return replace(wish, sandbox=resolved(host, wish.sandbox)) if wish.sandbox else wish
+        require_runtime(host, runtime)
+    except TenancyError as error:
+        return error
+    return None
+
+
+def _settled(host: Host, wish: Wish, wrong: Mapping[str, TenancyError | None], outcome: Outcome) -> Wish | None:
+    if wish.sandbox is None:
+        return wish
+    missing = wrong[wish.sandbox.runtime]
+    if missing is not None:
+        outcome.fail(wish.name, missing)
+        return None
+    try:
+        return replace(wish, sandbox=resolved(host, wish.sandbox))
     except TenancyError as error:
         outcome.fail(wish.name, error)
         return None

@@ -418,6 +418,33 @@ def test_a_tenant_of_an_image_is_made_once_and_anew_when_the_image_changes(syste
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("call", ["makedirs", "mkdir", "chmod", "rename"])
+def test_an_image_that_the_disk_has_no_room_for_keeps_no_other_tenant(systemd, tmp_path, monkeypatch, call):
+    (tmp_path / "root.tar").write_bytes(layer(("bin/sh", "x")))
+    real = getattr(os, call)
+
+    def full(path, *rest, **more):
+        if ".images/.new" in path:
+            raise OSError(28, "No space left on device", path)
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(os, call, full)
+    items = [{"name": "a", "sandbox": {"image": str(tmp_path / "root.tar")}}, {"name": "b"}]
+    first, second = partition.run(systemd.host(), items, False, False)["results"]
+    assert first["error"].startswith(f"a: {tmp_path}/root.tar: ")
+    assert "No space left on device" in first["error"]
+    assert ".images/.new" in first["error"]
+    assert (second["error"], second["started"]) == ("", "cold")
+
+
+def test_a_name_with_a_nul_character_keeps_no_other_tenant(systemd, tmp_path):
+    (tmp_path / "root.tar").write_bytes(pax(path="a\0b"))
+    items = [{"name": "a", "sandbox": {"image": str(tmp_path / "root.tar")}}, {"name": "b"}]
+    first, second = partition.run(systemd.host(), items, False, False)["results"]
+    assert first["error"].startswith("a: ")
+    assert (second["error"], second["started"]) == ("", "cold")
+
+
 def test_an_unchanged_image_is_not_read_again(systemd, tmp_path, monkeypatch):
     path = tmp_path / "root.tar"
     path.write_bytes(layer(("bin/sh", "x")))

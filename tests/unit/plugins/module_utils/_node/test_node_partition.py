@@ -147,6 +147,19 @@ def test_one_wrong_tenant_does_not_keep_the_others(systemd):
     assert {"tenancy-gvisor@a.service", "tenancy-gvisor@c.service"} <= systemd.active
 
 
+def test_a_runtime_that_is_not_installed_is_an_error_of_those_that_ask_for_it(systemd):
+    run(systemd, [tenant("a"), tenant("gone"), tenant("odd")])
+    odd = [tenant(name, sandbox={"runtime": kind}) for name, kind in (("odd", "kata"), ("new", "runc"))]
+    returned = run(systemd, [tenant("a", cpu={"cores": 1}), *odd, tenant("b")], purge=True)
+    assert names(returned, "actions") == {"a": ["resize"], "odd": [], "new": [], "b": ["create"], "gone": ["remove"]}
+    errors = names(returned, "error")
+    assert errors["odd"].startswith("odd: runtime kata: containerd-shim-kata-v2 is not installed")
+    assert errors["new"].startswith("new: ")
+    assert "runc is not installed" in errors["new"]
+    assert [errors[name] for name in ("a", "b", "gone")] == ["", "", ""]
+    assert systemd.active == {f"tenancy-gvisor@{name}.service" for name in ("a", "b", "odd")}
+
+
 def test_a_sandbox_that_ended_after_its_start_is_no_failed_start(systemd):
     systemd.short_lived.add("tenancy-gvisor@hog.service")
     (result,) = run(systemd, [tenant("hog")])["results"]

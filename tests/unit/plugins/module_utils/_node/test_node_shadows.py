@@ -307,6 +307,27 @@ def test_wrong_shadows_are_named_and_the_others_are_made(machine):
     assert errors["u"] == ""
 
 
+def test_a_runtime_that_is_not_installed_keeps_no_other_shadow(machine):
+    returned = reserve(machine, [shadow("s", sandbox={"runtime": "kata"}), shadow("t")])
+    errors = {item["name"]: item["error"] for item in returned["results"]}
+    assert errors["s"].startswith("s: runtime kata: ")
+    assert (errors["t"], returned["results"][1]["state"]) == ("", "waiting")
+
+
+def test_a_checkpoint_that_cannot_get_its_name_is_an_error_of_its_shadow(machine, monkeypatch):
+    real = os.rename
+
+    def full(source, target):
+        if target.endswith("checkpoint"):
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", full)
+    returned = reserve(machine, [CHECKPOINTED, shadow("s")])
+    assert "No space left on device" in one(returned)["error"]
+    assert returned["results"][1]["state"] == "waiting"
+
+
 def test_a_cap_is_read_in_units():
     assert cap_from({"count": 3, "memory": "64MiB", "min_available": None}) == Cap(3, 64 * MIB, 0)
     with pytest.raises(InputError):
