@@ -58,7 +58,10 @@ options:
           At most 5 minutes. Shadows that are made in one run are warmed up together. Not for V(tier=created).
         type: str
       ttl:
-        description: A duration after which it is given up, counted from its creation, such as V(30m).
+        description:
+          - A duration after which it is given up, counted from its creation, such as V(30m).
+          - A run that still lists it then gives it up and makes a new one; a run that does not list it gives it up.
+            Use O(shadows[].expires_at) for a time after which none shall wait.
         type: str
       expires_at:
         description: A time after which it is given up, in UTC ISO 8601. It is stronger than O(shadows[].ttl).

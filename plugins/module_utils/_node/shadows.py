@@ -54,14 +54,18 @@ def cap_from(given: Mapping[str, Any] | None) -> Cap:
     )
 
 
-def _expiry(item: Mapping[str, Any], host: Host, present: Record | None) -> str:
-    """When a shadow is given up; a time to live counts from its creation, so that a second run does not move it."""
+def _times(item: Mapping[str, Any], host: Host, present: Record | None) -> tuple[str, str]:
+    """When a shadow was created and when it is given up. A time to live counts from its creation, so that a second run
+    does not move it; one that is listed when it is over is given up, and made anew because it is listed."""
+    created = parse_time(present.created_at) if present and present.created_at else host.now
     if item.get("expires_at"):
-        return format_time(parse_time(item["expires_at"]))
-    if item.get("ttl"):
-        fresh = format_time(host.now + timedelta(seconds=parse_duration(item["ttl"])))
-        return present.expires_at if present and not _expired(present, host) and present.expires_at else fresh
-    return ""
+        return format_time(created), format_time(parse_time(item["expires_at"]))
+    if not item.get("ttl"):
+        return format_time(created), ""
+    life = timedelta(seconds=parse_duration(item["ttl"]))
+    if created + life <= host.now:
+        created = host.now
+    return format_time(created), format_time(created + life)
 
 
 def _expired(record: Record, host: Host) -> bool:
@@ -86,12 +90,13 @@ def _wish(item: Mapping[str, Any], host: Host, present: Record | None) -> Wish:
         sandbox = sandbox_from(item, host.paths)
         if sandbox.runtime not in _KNOWN.get(tier, RUNTIMES):
             raise InputError(f"the tier {tier} is not known to {sandbox.runtime}", hint="use frozen")
-        expires = _expiry(item, host, present)
+        created, expires = _times(item, host, present)
         state = item.get("state") or "present"
         if state == "absent" or (expires and parse_time(expires) <= host.now):
             return Wish(name, "absent", Limits(), None)
         priority = 50 if item.get("priority") is None else item["priority"]
-        return Wish(name, "running", limits_from(item), sandbox, priority, "", tier, expires, _warmup(item, tier))
+        limits, warmup = limits_from(item), _warmup(item, tier)
+        return Wish(name, "running", limits, sandbox, priority, "", tier, expires, warmup, created)
     except InputError as error:
         raise InputError(error.message, item=name, hint=error.hint) from error
 
@@ -135,8 +140,12 @@ def held(host: Host, instance: str) -> int:
     return slices.read_int(os.path.join(host.paths.slice(instance), "memory.current")) or 0
 
 
-def _same_image(work: Work, place: Place, host: Host) -> None:
+def _renew(work: Work, place: Place, host: Host) -> None:
+    """What makes a shadow that is there useless: its age, its image, or somebody's hand."""
     sandbox = work.wish.sandbox
+    if sandbox and work.record.created_at != work.wish.created_at:
+        work.changes.add("replace", "created_at", work.record.created_at, work.wish.created_at)
+        work.start = True
     if sandbox and not work.start and work.record.image != image_identity(sandbox, host.paths):
         work.changes.add("replace", "image", "stale", "fresh")
         work.start = True
@@ -165,7 +174,7 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, cap: Cap, 
         work = compare(wish, present.get(wish.name), record, place)
         if wish.name in present:
             try:
-                _same_image(work, place, host)
+                _renew(work, place, host)
             except TenancyError as error:
                 outcome.fail(wish.name, error)
         works.append(work)

@@ -25,7 +25,8 @@ STATES = ("running", "paused", "absent")
 
 @dataclass(frozen=True)
 class Wish:
-    """A tenant (or a shadow, which has a ``tier``, and ``warmup`` seconds to run before it waits) as it shall be."""
+    """A tenant as it shall be, or a shadow, which has a ``tier``, ``warmup`` seconds to run before it waits, and the
+    time when it was ``created``: now for one that is not there or is too old."""
 
     name: str
     state: str
@@ -36,6 +37,7 @@ class Wish:
     tier: str = ""
     expires_at: str = ""
     warmup: float = 0.0
+    created_at: str = ""
 
     @property
     def verb(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import CommandError, InputError
@@ -166,13 +167,50 @@ def test_a_shadow_whose_time_is_over_is_given_up(machine):
     assert not os.path.exists(machine.paths.place("s.1"))
 
 
+def later(machine, items, minutes, check=False, purge=False):
+    host = machine.host()
+    return shadows.run(replace(host, now=host.now + timedelta(minutes=minutes)), items, [], purge, Cap(), check)
+
+
 def test_a_time_to_live_counts_from_the_first_run(machine):
     reserve(machine, [shadow("s", ttl="30m")])
-    host = machine.host()
-    object.__setattr__(host, "now", host.now.replace(minute=20))
-    returned = shadows.run(host, [shadow("s", ttl="30m")], [], False, Cap(), False)
+    returned = later(machine, [shadow("s", ttl="30m")], 20)
     assert not returned["changed"]
     assert one(returned)["expires_at"] == "2026-03-01T12:30:00Z"
+    moved = later(machine, [shadow("s", ttl="1h")], 20)
+    assert (one(moved)["actions"], one(moved)["expires_at"]) == (["update"], "2026-03-01T13:00:00Z")
+
+
+def test_a_repair_does_not_begin_a_time_to_live_anew(machine):
+    reserve(machine, [shadow("s", ttl="30m")])
+    machine.active.clear()
+    assert one(later(machine, [shadow("s", ttl="30m")], 20))["actions"] == ["start"]
+    assert not later(machine, [shadow("s", ttl="30m")], 21)["changed"]
+
+
+def test_a_shadow_that_is_listed_when_its_time_to_live_is_over_is_made_anew(machine):
+    items = [shadow("s", ttl="30m")]
+    reserve(machine, items)
+    machine.calls.clear()
+    assert one(later(machine, items, 31, check=True))["actions"] == ["update", "replace"]
+    assert machine.writes == []
+    returned = later(machine, items, 31)
+    assert (one(returned)["error"], one(returned)["actions"]) == ("", ["update", "replace"])
+    assert [words[-1] for words in machine.writes if "restart" in words] == ["tenancy-gvisor@s.1.service"]
+    assert one(returned)["expires_at"] == "2026-03-01T13:01:00Z"
+    assert held_frozen(machine, "s.1")
+    assert not later(machine, items, 31, check=True)["changed"]
+    assert not later(machine, items, 60)["changed"]
+    assert one(later(machine, [], 62))["actions"] == ["remove"]
+
+
+def test_a_shadow_whose_time_is_over_is_not_made_however_often_it_is_listed(machine):
+    items = [shadow("s", expires_at="2026-03-01T12:30:00Z", ttl="5m")]
+    reserve(machine, items)
+    assert not later(machine, items, 29)["changed"]
+    assert one(later(machine, items, 31))["actions"] == ["remove"]
+    assert not later(machine, items, 31)["changed"]
+    assert one(later(machine, items, 31))["state"] == "absent"
 
 
 def test_the_cap_keeps_the_highest_priorities(machine):
