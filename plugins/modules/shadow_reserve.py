@@ -295,7 +295,10 @@ options:
     type: bool
     default: false
   cap:
-    description: What all listed shadows together may take; beyond it the lowest priority is given up first.
+    description:
+      - What all listed shadows together may take; beyond it the lowest priority is given up first.
+      - What would be given up at once is not made. What a shadow holds is known once it has run; one that was then
+        given up is made again when there is room for what it held, or after an hour.
     type: dict
     suboptions:
       count:
@@ -411,7 +414,7 @@ results:
       returned: always
       sample: tenants-nightly_report.1.slice
     notes:
-      description: Why it was given up.
+      description: Why it was given up, or not made.
       type: list
       elements: str
       returned: always
@@ -488,6 +491,7 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._node.adapter i
     shadow_spec,
     tenant_spec,
 )
+from ansible_collections.predictive.tenancy.plugins.module_utils._node.caps import cap_from
 
 
 def main() -> None:
@@ -516,7 +520,7 @@ def main() -> None:
             given["shadows"],
             given["claim"],
             given["purge"],
-            shadows.cap_from(given["cap"]),
+            cap_from(given["cap"]),
             module.check_mode,
         )
     except TenancyError as error:

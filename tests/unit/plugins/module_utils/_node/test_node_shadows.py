@@ -17,7 +17,7 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._node import (
     slices,
     usage,
 )
-from ansible_collections.predictive.tenancy.plugins.module_utils._node.shadows import Cap, cap_from
+from ansible_collections.predictive.tenancy.plugins.module_utils._node.caps import Cap, cap_from
 
 MIB = 1024 * 1024
 
@@ -228,12 +228,120 @@ def test_the_cap_on_memory_gives_up_the_lowest_priority(machine):
     returned = reserve(machine, items, cap=Cap(memory=MIB))
     assert [item["state"] for item in returned["results"]] == ["absent", "waiting"]
     assert "all shadows hold 2MiB, the cap is 1MiB" in returned["results"][0]["notes"][0]
+    assert returned["results"][0]["actions"] == ["create", "give_up"]  # what it holds was not known
+
+
+def starts(machine):
+    return [word for words in machine.writes if "restart" in words for word in words if word.endswith(".service")]
+
+
+def stopping(machine, then):
+    """Do something when a service is stopped."""
+    real = machine.run
+
+    def run(words):
+        if "stop" in words and any(word.endswith(".service") for word in words):
+            then()
+        return real(words)
+
+    machine.run = run
+
+
+def free(machine, mebibytes):
+    machine._write(os.path.join(machine.paths.root, "proc/meminfo"), f"MemAvailable: {mebibytes * 1024} kB\n")
+
+
+def test_a_shadow_that_the_cap_has_no_memory_for_is_not_made_again(machine):
+    items, cap = [shadow("a", priority=10), shadow("b", priority=90)], Cap(memory=MIB)
+    reserve(machine, items, cap=cap)
+    machine.calls.clear()
+    for check in (True, False, False):
+        returned = reserve(machine, items, cap=cap, check=check)
+        assert not returned["changed"]
+        assert [item["state"] for item in returned["results"]] == ["absent", "waiting"]
+        assert returned["results"][0]["notes"] == ["not made: with it all shadows hold 2MiB, the cap is 1MiB"]
+    assert machine.writes == []
+    assert one(reserve(machine, items, cap=Cap(memory=2 * MIB)))["state"] == "waiting"  # more is allowed: at once
+    assert not reserve(machine, items, cap=Cap(memory=2 * MIB))["changed"]
+
+
+def test_what_a_shadow_held_is_forgotten_after_an_hour_and_for_another_sandbox(machine):
+    def run(sandbox, minutes):
+        items = [shadow("a", priority=10, sandbox=sandbox), shadow("b", priority=90)]
+        host = machine.host()
+        host = replace(host, now=host.now + timedelta(minutes=minutes))
+        return one(shadows.run(host, items, [], False, Cap(memory=MIB), False))["actions"]
+
+    assert run({}, 0) == ["create", "give_up"]
+    assert run({}, 59) == []
+    assert run({"command": ["other"]}, 59) == ["create", "give_up"]
+    assert run({"command": ["other"]}, 118) == []
+    assert run({"command": ["other"]}, 119) == ["create", "give_up"]
+    machine._write(os.path.join(machine.paths.run, "given_up.json"), '{"a": {"at": 1}')
+    assert run({"command": ["other"]}, 119) == ["create", "give_up"]
+
+
+def test_waiting_shadows_are_given_up_under_pressure_as_check_mode_says(machine):
+    items, cap = [shadow("a", priority=10), shadow("b", priority=90)], Cap(min_available=128 * MIB)
+    reserve(machine, items, cap=cap)
+    free(machine, 127)
+    stopping(machine, lambda: free(machine, 128))
+    said = reserve(machine, items, cap=cap, check=True)
+    machine.calls.clear()
+    done = reserve(machine, items, cap=cap)
+    for returned in (said, done):
+        assert [item["actions"] for item in returned["results"]] == [["give_up"], []]
+        assert "given up: 127MiB are available, shadows leave 128MiB alone" in returned["results"][0]["notes"]
+        assert [item["state"] for item in returned["results"]] == ["absent", "waiting"]
+    assert starts(machine) == []
+    free(machine, 129)  # it held one: not enough for it and as much again
+    assert not reserve(machine, items, cap=cap)["changed"]
+    free(machine, 130)
+    assert one(reserve(machine, items, cap=cap))["actions"] == ["create"]
+    assert not reserve(machine, items, cap=cap)["changed"]
+
+
+def test_a_shadow_that_takes_more_than_it_holds_is_not_made_in_turns(machine):
+    """Its memory is in zram: the machine has ten MiB less, the slice holds one."""
+    cap = Cap(min_available=128 * MIB)
+    free(machine, 132)
+    stopping(machine, lambda: free(machine, 132))
+    real = machine.run
+
+    def run(words):
+        if "restart" in words:
+            free(machine, 122)
+        return real(words)
+
+    machine.run = run
+    assert one(reserve(machine, [shadow("s")], cap=cap))["actions"] == ["create", "give_up"]
+    assert not reserve(machine, [shadow("s")], cap=cap, check=True)["changed"]
+    assert not reserve(machine, [shadow("s")], cap=cap)["changed"]
+    free(machine, 150)
+    assert one(reserve(machine, [shadow("s")], cap=cap, check=True))["actions"] == ["create"]
+
+
+def test_what_leaves_makes_room_for_what_comes(machine):
+    cap = Cap(min_available=128 * MIB)
+    reserve(machine, [shadow("old")], cap=cap)
+    free(machine, 127)
+    returned = reserve(machine, [{"name": "old", "state": "absent"}, shadow("new")], cap=cap, check=True)
+    assert [item["actions"] for item in returned["results"]] == [["remove"], ["create"]]
+
+
+def test_a_shadow_that_was_cut_short_is_removed_where_there_is_no_memory_for_it(machine):
+    reserve(machine, [shadow("s")])
+    (record,), _broken = records.scan(machine.host())
+    records.write(machine.host(), replace(record, digest=""))
+    assert one(reserve(machine, [shadow("s")], cap=Cap(memory=0)))["actions"] == ["give_up"]
+    assert os.listdir(machine.paths.places) == []
 
 
 def test_under_pressure_shadows_go_first(machine):
     returned = reserve(machine, [shadow("a"), shadow("b")], cap=Cap(min_available=2000 * MIB))
     assert [item["state"] for item in returned["results"]] == ["absent", "absent"]
-    assert machine.active == set()
+    assert [item["changed"] for item in returned["results"]] == [False, False]
+    assert starts(machine) == []
 
 
 def test_purge_leaves_tenants_alone_and_partition_leaves_shadows_alone(machine):
