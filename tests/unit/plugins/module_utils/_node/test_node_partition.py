@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import CommandError
 from ansible_collections.predictive.tenancy.plugins.module_utils._node import apply, lock, partition, records, slices
 from ansible_collections.predictive.tenancy.plugins.module_utils._node.sandboxes import render_config, sandbox_from
+from ansible_collections.predictive.tenancy.plugins.module_utils._node.survey import service_state
 
 MIB = 1024 * 1024
 RESULT_KEYS = {"name", "changed", "actions", "diff", "error", "state", "started", "seconds", "slice", "notes"}
@@ -226,6 +227,12 @@ def test_a_unit_changed_by_hand_is_put_back_once(systemd, folder):
     assert names(returned, "actions") == {"a": ["repair"], "b": []}
     assert [words[3:] for words in systemd.writes if "revert" in words] == [["revert", "--", unit]]
     assert not run(systemd, [tenant("a"), tenant("b")])["changed"]
+
+
+def test_a_masked_unit_is_changed_by_hand():
+    shown = {"Id": ["tenancy-gvisor@a.service"], "LoadState": ["masked"], "DropInPaths": [""]}
+    assert service_state(shown).overridden
+    assert not service_state({**shown, "LoadState": ["loaded"]}).overridden
 
 
 def test_another_command_makes_the_sandbox_anew_and_says_what_differs(systemd):
