@@ -16,6 +16,8 @@ description:
   - Shadows are given up when their time is over, when they are more than O(cap) allows, and when the VM is short of
     memory. They do not start with the VM; after a reboot the next run makes them anew.
   - A shadow whose root file system or sandbox has changed is made anew, and is never claimed.
+  - One run at a time changes a VM. Another waits until it is done, for at most 15 minutes, and then fails with
+    nothing done; check mode waits for none.
 author:
   - predictive.tenancy contributors (@predictive-tenancy)
 extends_documentation_fragment:
@@ -56,7 +58,10 @@ options:
           At most 5 minutes. Shadows that are made in one run are warmed up together. Not for V(tier=created).
         type: str
       ttl:
-        description: A duration after which it is given up, counted from its creation, such as V(30m).
+        description:
+          - A duration after which it is given up, counted from its creation, such as V(30m).
+          - A run that still lists it then gives it up and makes a new one; a run that does not list it gives it up.
+            Use O(shadows[].expires_at) for a time after which none shall wait.
         type: str
       expires_at:
         description: A time after which it is given up, in UTC ISO 8601. It is stronger than O(shadows[].ttl).
@@ -142,7 +147,8 @@ options:
             type: list
             elements: str
           env:
-            description: Environment of the command. The values are kept in a file that only root can read.
+            description: Environment of the command. On the VM the values are in files that only root can
+              read. What this module logs and returns has the names only.
             type: dict
           network:
             description: V(none) has a loopback interface only, V(host) is the network of the VM.
@@ -267,7 +273,8 @@ options:
                 type: list
                 elements: str
               env:
-                description: Environment of the command. The values are kept in a file that only root can read.
+                description: Environment of the command. On the VM the values are in files that only root can
+                  read. What this module logs and returns has the names only.
                 type: dict
               network:
                 description: V(none) has a loopback interface only, V(host) is the network of the VM.
@@ -288,7 +295,10 @@ options:
     type: bool
     default: false
   cap:
-    description: What all listed shadows together may take; beyond it the lowest priority is given up first.
+    description:
+      - What all listed shadows together may take; beyond it the lowest priority is given up first.
+      - What would be given up at once is not made. What a shadow holds is known once it has run; one that was then
+        given up is made again when there is room for what it held, or after an hour.
     type: dict
     suboptions:
       count:
@@ -404,7 +414,7 @@ results:
       returned: always
       sample: tenants-nightly_report.1.slice
     notes:
-      description: Why it was given up.
+      description: Why it was given up, or not made.
       type: list
       elements: str
       returned: always
@@ -481,6 +491,7 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._node.adapter i
     shadow_spec,
     tenant_spec,
 )
+from ansible_collections.predictive.tenancy.plugins.module_utils._node.caps import cap_from
 
 
 def main() -> None:
@@ -509,7 +520,7 @@ def main() -> None:
             given["shadows"],
             given["claim"],
             given["purge"],
-            shadows.cap_from(given["cap"]),
+            cap_from(given["cap"]),
             module.check_mode,
         )
     except TenancyError as error:

@@ -15,6 +15,8 @@ description:
     reclaimed as far as it goes, and the rest is reported in RV(results[].notes).
   - Limits are set before a sandbox starts, outlive a reboot, and are put back where somebody changed them.
   - All tenants of a VM belong into one call, which costs a few milliseconds for a tenant that is as it should be.
+  - One run at a time changes a VM. Another waits until it is done, for at most 15 minutes, and then fails with
+    nothing done; check mode waits for none.
   - An error of one tenant is in its RV(results[].error); the others are done, and then the module fails.
 author:
   - predictive.tenancy contributors (@predictive-tenancy)
@@ -125,7 +127,8 @@ options:
             type: list
             elements: str
           env:
-            description: Environment of the command. The values are kept in a file that only root can read.
+            description: Environment of the command. On the VM the values are in files that only root can
+              read. What this module logs and returns has the names only.
             type: dict
           network:
             description: V(none) has a loopback interface only, V(host) is the network of the VM.

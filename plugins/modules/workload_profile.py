@@ -118,7 +118,8 @@ options:
             type: list
             elements: str
           env:
-            description: Environment variables. Their values are in no diff.
+            description: Environment variables. Their values are in the store; what this module logs and returns
+              has the names only.
             type: dict
           network:
             description: V(none), or the network of the VM.

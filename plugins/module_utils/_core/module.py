@@ -1,7 +1,8 @@
 # Copyright (c) 2026, predictive.tenancy contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AnsibleModule as the collection's modules use it: what is wrong inside a list names the item of the list."""
+"""AnsibleModule as the collection's modules use it: what is wrong inside a list names the item of the list, and values
+of sandboxes' environments are neither logged nor part of a result."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 _SHOWN = 3
+_ENVIRONMENT = "env"
+_HIDDEN = "(hidden)"
 _LABELS = ("name", "id", "key", "path", "profile", "workload", "tenant", "vm")
 
 
@@ -41,8 +44,26 @@ def bad_items(spec: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[st
                 yield f"{option}[{index}]{_label(item)}"
 
 
+def without_secrets(value: Any) -> Any:
+    """Options as they may be shown: of an environment its names. ``no_log`` would hide its values wherever they occur
+    in a result, which for values like 1 or web is nearly everywhere."""
+    if isinstance(value, Mapping):
+        return {key: _names(item) if key == _ENVIRONMENT else without_secrets(item) for key, item in value.items()}
+    return [without_secrets(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _names(environment: Any) -> Any:
+    if isinstance(environment, Mapping):
+        return dict.fromkeys(environment, _HIDDEN)
+    return None if environment is None else _HIDDEN
+
+
 class TenancyModule(AnsibleModule):
-    """ansible-core says which key or value inside a list is wrong, not in which item; this says it."""
+    """ansible-core says which key or value inside a list is wrong, not in which item; this says it. And ansible-core
+    writes all options to the machine's log and into the result (``invocation``, which a registered variable and AWX
+    keep); this leaves the values of environments out."""
+
+    params: dict[str, Any]
 
     def __init__(self, **options: Any) -> None:
         self._accepted = False
@@ -55,4 +76,20 @@ class TenancyModule(AnsibleModule):
         if found:
             more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
             msg = f"{', '.join(found[:_SHOWN])}{more}: {msg} (nothing was done: correct it and run again)"
-        super().fail_json(msg=msg, **kwargs)
+        super().fail_json(msg=msg, **self._with_invocation(kwargs))
+
+    def exit_json(self, **kwargs: Any) -> None:
+        """Leave the module with a result."""
+        super().exit_json(**self._with_invocation(kwargs))
+
+    def _with_invocation(self, result: dict[str, Any]) -> dict[str, Any]:
+        return {"invocation": {"module_args": without_secrets(self.params)}, **result}
+
+    def _log_invocation(self, *args: Any, **kwargs: Any) -> None:
+        # It logs self.params and takes nothing else; what it will take in a later release goes through.
+        given: dict[str, Any] = self.params
+        self.params = without_secrets(given)
+        try:
+            super()._log_invocation(*args, **kwargs)
+        finally:
+            self.params = given

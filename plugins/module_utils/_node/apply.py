@@ -103,6 +103,7 @@ def _prepare(host: Host, work: Work) -> None:
         runtime=sandbox.runtime,
         priority=work.wish.priority,
         tier=work.wish.tier,
+        created_at=work.wish.created_at,
         expires_at=work.wish.expires_at,
         digest="" if work.start else work.record.digest,
         image=image_identity(sandbox, host.paths) if work.start else work.record.image,

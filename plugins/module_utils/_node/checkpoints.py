@@ -64,7 +64,10 @@ def take(host: Host, work: Work, sandbox: Sandbox) -> None:
     host.systemctl("stop", "--", unit, doing="stopping the slice", item=unit)
     settings = SETTINGS[sandbox.runtime](sandbox, "restore", host.paths.place(instance))
     write_text(f"{host.paths.place(instance)}/settings", settings)
-    os.rename(folder + ".new", folder)
+    try:
+        os.rename(folder + ".new", folder)
+    except OSError as error:
+        raise CommandError(f"cannot keep a checkpoint: {error.strerror}", item=folder) from error
 
 
 def restore(host: Host, work: Work, sandbox: Sandbox, about: Machine, outcome: Outcome) -> bool:

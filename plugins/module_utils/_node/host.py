@@ -50,6 +50,11 @@ class Paths:
         return self._under("run/tenancy")
 
     @property
+    def lock(self) -> str:
+        """Held by the run that changes this machine."""
+        return os.path.join(self.run, "lock")
+
+    @property
     def units(self) -> str:
         """systemd units of the administrator."""
         return self._under("etc/systemd/system")

@@ -15,7 +15,6 @@ import os
 import platform
 import re
 import shutil
-import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,12 +24,14 @@ from .._core.errors import CommandError
 from .host import Host, read_text, write_text
 from .layers import apply_layer
 from .sandboxes import DEFAULT_COMMAND, Sandbox
+from .sources import Source, source_of
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_MOST_JSON = 8 * 1024 * 1024
 _BLOCK = 1024 * 1024
 _WORLD_READABLE = 0o755  # a sandbox's users are none of the VM's
+_CONTENT = re.compile(r"[0-9a-f]{64}")
+_NESTED = 8  # indexes in one another
 
 
 @dataclass(frozen=True)
@@ -45,52 +46,6 @@ class Image:
     layers: tuple[tuple[str, str], ...] = ()
 
 
-class _Source:
-    """The files of an archive, or of a layout folder."""
-
-    def __init__(self, path: str, archive: tarfile.TarFile | None) -> None:
-        self.path = path
-        self._archive = archive
-
-    def open(self, name: str) -> IO[bytes] | None:
-        """A file; None where there is none of this name."""
-        if self._archive is None:
-            path = os.path.join(self.path, name)
-            return open(path, "rb") if os.path.isfile(path) else None
-        names = self._archive.getnames()
-        known = next((one for one in (name, f"./{name}") if one in names), None)
-        return self._archive.extractfile(known) if known else None
-
-    def json(self, name: str, digest: str = "") -> Any:
-        """A JSON file, checked against its digest. Raises CommandError."""
-        handle = self.open(name)
-        if handle is None:
-            raise CommandError(f"the image has no {name}", item=self.path)
-        with handle:
-            data = handle.read(_MOST_JSON)
-        if digest and hashlib.sha256(data).hexdigest() != digest:
-            raise CommandError(f"{name} is damaged: its SHA-256 is another one", item=self.path)
-        try:
-            return json.loads(data)
-        except ValueError as error:
-            raise CommandError(f"{name} is no JSON: {error}", item=self.path) from error
-
-
-@contextmanager
-def _source(path: str) -> Iterator[_Source]:
-    if os.path.isdir(path):
-        yield _Source(path, None)
-        return
-    try:
-        with tarfile.open(path, "r:*") as archive:
-            yield _Source(path, archive)
-    except (tarfile.TarError, EOFError) as error:
-        hint = "gzip, bzip2 and xz are known; unpack what is packed otherwise"
-        raise CommandError(f"is no archive that can be read: {error}", item=path, hint=hint) from error
-    except OSError as error:
-        raise CommandError(f"cannot read the image: {error.strerror}", item=path) from error
-
-
 def _blob(reference: Any, path: str) -> tuple[str, str]:
     """Name and SHA-256 of a blob that a descriptor points at."""
     found = _DIGEST.fullmatch(str(reference.get("digest", ""))) if isinstance(reference, dict) else None
@@ -99,16 +54,20 @@ def _blob(reference: Any, path: str) -> tuple[str, str]:
     return f"blobs/sha256/{found.group(1)}", found.group(1)
 
 
-def _manifest(source: _Source, listed: list[Any]) -> dict[str, Any]:
-    """The manifest for this machine, through nested indexes."""
+def _manifest(source: Source) -> tuple[dict[str, Any], str]:
+    """The manifest for this machine, through nested indexes, and its SHA-256."""
     wanted = _MACHINES.get(platform.machine(), platform.machine())
-    for entry in listed:
-        architecture = (entry.get("platform") or {}).get("architecture", wanted)
-        if architecture == wanted:
-            name, digest = _blob(entry, source.path)
-            manifest = dict(source.json(name, digest))
-            return _manifest(source, manifest["manifests"]) if "manifests" in manifest else manifest
-    raise CommandError(f"the image has nothing for {wanted}", item=source.path)
+    listed = source.json("index.json")["manifests"]
+    for _level in range(_NESTED):
+        fitting = [one for one in listed if (one.get("platform") or {}).get("architecture", wanted) == wanted]
+        if not fitting:
+            raise CommandError(f"the image has nothing for {wanted}", item=source.path)
+        name, digest = _blob(fitting[0], source.path)
+        manifest = dict(source.json(name, digest))
+        if "manifests" not in manifest:
+            return manifest, digest
+        listed = manifest["manifests"]
+    raise CommandError(f"the image has more than {_NESTED} indexes in one another", item=source.path)
 
 
 def _configured(path: str, content: str, config: dict[str, Any], layers: list[tuple[str, str]]) -> Image:
@@ -121,20 +80,18 @@ def _configured(path: str, content: str, config: dict[str, Any], layers: list[tu
 
 def _read(path: str) -> Image:
     """Look at an image without unpacking it."""
-    with _source(path) as source:
-        layout, saved = source.open("oci-layout"), source.open("manifest.json")
-        if layout is not None:
-            manifest = _manifest(source, source.json("index.json")["manifests"])
-            name, digest = _blob(manifest["config"], path)
+    with source_of(path) as source:
+        if source.has("oci-layout"):
+            manifest, content = _manifest(source)
             layers = [_blob(layer, path) for layer in manifest["layers"]]
-            return _configured(path, digest, source.json(name, digest), layers)
-        if saved is not None:
+            # Named by its manifest: another image may have the same configuration, and layers of its own.
+            return _configured(path, content, source.json(*_blob(manifest["config"], path)), layers)
+        if source.packed and source.has("manifest.json"):
             (first, *_others) = source.json("manifest.json")
             layers = [(str(name), "") for name in first["Layers"]]
-            content = _sha256(path) if os.path.isfile(path) else ""
-            return _configured(path, content, source.json(str(first["Config"])), layers)
-    if os.path.isdir(path):
-        raise CommandError("this folder is no OCI layout: it has no file oci-layout", item=path)
+            return _configured(path, _sha256(path), source.json(str(first["Config"])), layers)
+        if not source.packed:
+            raise CommandError("this folder is no OCI layout: it has no file oci-layout", item=path)
     return Image(path, _sha256(path))
 
 
@@ -161,22 +118,44 @@ def _note(host: Host, path: str) -> str:
     return os.path.join(_folder(host), hashlib.sha256(path.encode()).hexdigest()[:32] + ".json")
 
 
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """What goes wrong with an image is an error of those that use it, and says which path it was."""
+    try:
+        yield
+    except OSError as error:
+        hint = "check the free space and that the files can be read"
+        raise CommandError(f"cannot use this image: {error}", item=path, hint=hint) from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CommandError(f"the image's index does not follow its format: {error!r}", item=path) from error
+
+
 def look(host: Host, path: str) -> Image:
     """The image at a path. Raises CommandError that says what is wrong with it."""
     if not os.path.exists(path):
         raise CommandError("there is no image", item=path, hint="copy it to this VM first")
     if os.path.isdir(path) and not os.path.isfile(os.path.join(path, "index.json")):
         raise CommandError("this folder is no OCI layout: it has no index.json", item=path)
+    with _told(path):
+        return _noted(host, path, _stamp(path)) or _read(path)
+
+
+def _noted(host: Host, path: str, stamp: list[int]) -> Image | None:
+    """What was found in an image that has not changed since."""
     try:
         kept = json.loads(read_text(_note(host, path)) or "{}")
-        if kept.get("stamp") == _stamp(path) and kept.get("path") == path:
+        if kept.get("stamp") == stamp and kept.get("path") == path:
             return Image(path, kept["content"], tuple(kept["command"]), tuple((k, v) for k, v in kept["env"]))
     except (ValueError, KeyError, TypeError):
         pass  # a note that was cut short is made anew
-    try:
-        return _read(path)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise CommandError(f"the image's index does not follow its format: {error!r}", item=path) from error
+    return None
+
+
+def _root(host: Host, image: Image) -> str:
+    """Where an image is unpacked: a folder of its own."""
+    if not _CONTENT.fullmatch(image.content):
+        raise CommandError(f"the content of this image has the name {image.content!r}", item=image.path)
+    return os.path.join(_folder(host), image.content)
 
 
 def resolved(host: Host, sandbox: Sandbox) -> Sandbox:
@@ -186,7 +165,7 @@ def resolved(host: Host, sandbox: Sandbox) -> Sandbox:
     image = look(host, sandbox.image)
     return replace(
         sandbox,
-        rootfs=os.path.join(_folder(host), image.content),
+        rootfs=_root(host, image),
         command=sandbox.command or image.command or DEFAULT_COMMAND,
         env=tuple(sorted({**dict(image.env), **dict(sandbox.env)}.items())),
     )
@@ -208,22 +187,38 @@ def unpack(host: Host, sandbox: Sandbox) -> None:
     """Make the root of a sandbox's image, if it is not there yet. It appears in one rename."""
     if not sandbox.image:
         return
-    if not os.path.isdir(sandbox.rootfs):
-        image = _read(sandbox.image)
-        new = os.path.join(_folder(host), ".new")
-        shutil.rmtree(new, ignore_errors=True)
-        os.makedirs(new, mode=0o755)
-        _unpack_layers(image, new)
-        for name in ("proc", "dev", "sys", "tmp"):
-            if not os.path.lexists(os.path.join(new, name)):
-                os.mkdir(os.path.join(new, name), 0o755)
-        os.chmod(new, _WORLD_READABLE)
-        os.rename(new, sandbox.rootfs)
-    image = look(host, sandbox.image)
-    note = {"path": image.path, "stamp": _stamp(image.path), "content": image.content}
+    with _told(sandbox.image):
+        stamp = _stamp(sandbox.image)
+        there = os.path.isdir(sandbox.rootfs)
+        image = look(host, sandbox.image) if there else _read(sandbox.image)
+        _require_same(host, image, sandbox, stamp)
+        if not there:
+            new = _make(host, image)
+            _require_same(host, image, sandbox, stamp)
+            os.rename(new, sandbox.rootfs)
+    note = {"path": image.path, "stamp": stamp, "content": image.content}
     text = json.dumps({**note, "command": image.command, "env": image.env})
     if read_text(_note(host, image.path)) != text:
         write_text(_note(host, image.path), text)
+
+
+def _require_same(host: Host, image: Image, sandbox: Sandbox, stamp: list[int]) -> None:
+    """Raise CommandError where an image is another one than when it was looked at: its root has the name of that."""
+    if _root(host, image) != sandbox.rootfs or _stamp(image.path) != stamp:
+        raise CommandError("the image was changed meanwhile", item=image.path, hint="run again")
+
+
+def _make(host: Host, image: Image) -> str:
+    """Unpack an image into a folder that has no name yet."""
+    new = os.path.join(_folder(host), ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    os.makedirs(new, mode=0o755)
+    _unpack_layers(image, new)
+    for name in ("proc", "dev", "sys", "tmp"):
+        if not os.path.lexists(os.path.join(new, name)):
+            os.mkdir(os.path.join(new, name), 0o755)
+    os.chmod(new, _WORLD_READABLE)
+    return new
 
 
 def _unpack_layers(image: Image, new: str) -> None:
@@ -231,7 +226,7 @@ def _unpack_layers(image: Image, new: str) -> None:
         with open(image.path, "rb") as handle:
             apply_layer(handle, new, image.path)
         return
-    with _source(image.path) as source:
+    with source_of(image.path) as source:
         for name, digest in image.layers:
             content = source.open(name)
             if content is None:

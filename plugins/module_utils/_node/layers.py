@@ -13,6 +13,7 @@ from typing import IO
 from .._core.errors import CommandError
 
 _HOPS = 40  # as many symbolic links as Linux follows in one path
+_DEEPEST = 256  # folders in one another; removing a tree goes through them by recursion
 _OPAQUE, _WHITEOUT = ".wh..wh..opq", ".wh."
 _BLOCK = 1024 * 1024
 
@@ -20,7 +21,7 @@ _BLOCK = 1024 * 1024
 def inside(root: str, name: str, follow_last: bool) -> str:
     """Where ``name`` is if ``root`` is ``/``: symbolic links are followed, and none of them leads out.
 
-    Raises CommandError for a loop of links."""
+    Raises CommandError for a loop of links, and for what lies deeper than any program needs."""
     waiting, reached, hops = name.split("/")[::-1], list[str](), 0
     while waiting:
         part = waiting.pop()
@@ -39,6 +40,8 @@ def inside(root: str, name: str, follow_last: bool) -> str:
             waiting += target.split("/")[::-1]
             continue
         reached.append(part)
+        if len(reached) > _DEEPEST:
+            raise CommandError(f"this image has more than {_DEEPEST} folders in one another", item=f"{name[:60]}...")
     return os.path.join(root, *reached)
 
 
@@ -95,7 +98,10 @@ def _whiteout(path: str) -> bool:
         for entry in os.listdir(folder):
             _clear(os.path.join(folder, entry))
     elif name.startswith(_WHITEOUT):
-        _clear(os.path.join(folder, name[len(_WHITEOUT) :]))
+        gone = name[len(_WHITEOUT) :]
+        if gone in ("", ".", ".."):  # the folder itself, or the one above it: all other images
+            raise CommandError(f"a layer removes {gone!r}, which is no file of its folder", item=name)
+        _clear(os.path.join(folder, gone))
     else:
         return False
     return True
@@ -120,3 +126,5 @@ def apply_layer(stream: IO[bytes], root: str, label: str) -> None:
         raise CommandError(f"a layer cannot be read: {error}", item=label, hint=hint) from error
     except OSError as error:
         raise CommandError(f"a layer cannot be unpacked: {error}", item=label, hint="check the free space") from error
+    except ValueError as error:  # a NUL character, or what is no text in this machine's encoding
+        raise CommandError(f"a layer has a name that no file can have: {error}", item=label) from error

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core.changes import ChangeSet, result, summary
 from . import apply, claims, records
 from .host import PARENT, Host, Outcome, require_unified
 from .limits import Limits, Machine
+from .lock import exclusive
 from .records import TENANT, Record
 from .survey import Survey, machine, survey
 from .units import compare_files, install_files, node_files
@@ -39,18 +40,27 @@ def _fresh(wish: Wish, instance: str, index: int, role: str) -> Record:
 
 
 def allot(wishes: Sequence[Wish], present: Mapping[str, Record], taken: Sequence[Record], role: str) -> list[Record]:
-    """A record for each wish: the present one, or a new one with a free range of user ids."""
-    used = {record.index for record in taken}
+    """A record for each wish: the present one, or a new one with a free range of user ids.
+
+    A range belongs to one sandbox. Where two have it, one of them gets another: the first that is listed keeps it."""
+    own = [present.get(wish.name) for wish in wishes]
     names = {record.instance for record in taken}
+    others = names - {record.instance for record in own if record}
+    used = {record.index for record in taken}
+    held = {record.index for record in taken if record.instance in others}
     listed = []
-    for wish in wishes:
-        record = present.get(wish.name)
-        if record is None:
-            index = records.free_index(used)
+    for wish, known in zip(wishes, own):
+        if known is None:
             instance = wish.name if role == TENANT else records.free_instance(wish.name, names)
-            record = _fresh(wish, instance, index, role)
-            used.add(index)
-            names.add(instance)
+            record = _fresh(wish, instance, records.free_index(used), role)
+        elif wish.sandbox is not None and known.index in held:
+            record = replace(known, index=records.free_index(used))
+        else:
+            record = known
+        names.add(record.instance)
+        used.add(record.index)
+        if wish.sandbox is not None:
+            held.add(record.index)
         listed.append(record)
     return listed
 
@@ -80,7 +90,8 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, outcome: O
         for name in list(outcome.errors):
             outcome.note(name, "purge was held back: an item has no usable name, so what is unlisted is not known")
     listed = allot(wishes, present, known, TENANT)
-    others = [record for record in known if record not in listed]
+    instances = {record.instance for record in listed}
+    others = [record for record in known if record.instance not in instances]
     seen = survey(host, [*listed, *others], about)
     works: list[Work] = []
     taken: set[str] = set()
@@ -122,6 +133,12 @@ def apply_plan(host: Host, made: Plan, outcome: Outcome) -> None:
 
 def run(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, check: bool) -> dict[str, Any]:
     """What the module returns: one result for each tenant, and ``node`` for what all tenants share."""
+    with exclusive(host, check):
+        return correct(host, items, purge, check)
+
+
+def correct(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, check: bool) -> dict[str, Any]:
+    """``run`` by one that keeps other runs away."""
     outcome = Outcome()
     made = plan(host, items, purge, outcome)
     if not check:

@@ -25,7 +25,8 @@ _INSTANCE = re.compile(r"[a-z0-9_]{1,48}(\.[0-9]{1,6})?")
 @dataclass(frozen=True)
 class Record:
     """``digest`` is that of the sandbox which was started, empty until it was; ``image`` the state of its root file
-    system then; ``index`` its range of user ids; ``tier``, ``expires_at`` (ISO 8601) and ``held`` belong to shadows."""
+    system then; ``index`` its range of user ids; ``tier``, ``created_at`` and ``expires_at`` (ISO 8601) and ``held``
+    belong to shadows."""
 
     instance: str
     name: str
@@ -36,6 +37,7 @@ class Record:
     image: str = ""
     priority: int = 50
     tier: str = ""
+    created_at: str = ""
     expires_at: str = ""
     held: int = 0
     sandbox: dict[str, Any] = field(default_factory=dict)

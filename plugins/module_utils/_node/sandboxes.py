@@ -144,8 +144,11 @@ def image_identity(sandbox: Sandbox, paths: Paths) -> str:
             raise CommandError("this part of a root file system's path is not a folder", item=path)
         if entry.st_uid != os.geteuid() or stat.S_IMODE(entry.st_mode) & 0o022:
             raise CommandError("this folder of a root file system can be changed by others than root", item=path)
-    with os.scandir(path) as entries:
-        first = sorted((one.name, one.stat(follow_symlinks=False).st_mtime_ns) for one in entries)
+    try:
+        with os.scandir(path) as entries:
+            first = sorted((one.name, one.stat(follow_symlinks=False).st_mtime_ns) for one in entries)
+    except OSError as error:
+        raise CommandError(f"cannot read this root file system: {error.strerror}", item=path) from error
     return hashlib.sha256(json.dumps([entry.st_dev, entry.st_ino, first]).encode()).hexdigest()
 
 

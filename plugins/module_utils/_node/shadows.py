@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from .._core.changes import ChangeSet, result, summary
 from .._core.errors import InputError, TenancyError
 from .._core.names import tenant_name
-from .._core.units import format_bytes, format_time, parse_bytes, parse_duration, parse_time
+from .._core.units import format_time, parse_duration, parse_time
 from . import apply, checkpoints, partition, records, slices
-from .host import PARENT, Host, Outcome, read_text, require_unified
+from .caps import Cap, available, counted, fitting, give_up, held
+from .host import PARENT, Host, Outcome, require_unified
 from .limits import Limits, limits_from
+from .lock import exclusive
 from .records import SHADOW, Record
 from .sandboxes import RUNTIMES, image_identity, sandbox_from
 from .survey import Place, machine, survey
@@ -30,37 +31,18 @@ _MOST_WARMUP = 300.0
 _RECLAIM_SECONDS = 3.0
 
 
-@dataclass(frozen=True)
-class Cap:
-    """What all shadows of a machine may take: ``count`` of them, ``memory`` bytes held by them together, and only while
-    the machine still has ``min_available`` bytes."""
-
-    count: int | None = None
-    memory: int | None = None
-    min_available: int = 0
-
-
-def cap_from(given: Mapping[str, Any] | None) -> Cap:
-    """Read the cap. Raises InputError."""
-    values = {key: value for key, value in (given or {}).items() if value is not None}
-    count = values.get("count")
-    if count is not None and count < 0:
-        raise InputError("cap.count must not be negative")
-    return Cap(
-        count,
-        parse_bytes(values["memory"]) if "memory" in values else None,
-        parse_bytes(values.get("min_available", 0)),
-    )
-
-
-def _expiry(item: Mapping[str, Any], host: Host, present: Record | None) -> str:
-    """When a shadow is given up; a time to live counts from its creation, so that a second run does not move it."""
+def _times(item: Mapping[str, Any], host: Host, present: Record | None) -> tuple[str, str]:
+    """When a shadow was created and when it is given up. A time to live counts from its creation, so that a second run
+    does not move it; one that is listed when it is over is given up, and made anew because it is listed."""
+    created = parse_time(present.created_at) if present and present.created_at else host.now
     if item.get("expires_at"):
-        return format_time(parse_time(item["expires_at"]))
-    if item.get("ttl"):
-        fresh = format_time(host.now + timedelta(seconds=parse_duration(item["ttl"])))
-        return present.expires_at if present and not _expired(present, host) and present.expires_at else fresh
-    return ""
+        return format_time(created), format_time(parse_time(item["expires_at"]))
+    if not item.get("ttl"):
+        return format_time(created), ""
+    life = timedelta(seconds=parse_duration(item["ttl"]))
+    if created + life <= host.now:
+        created = host.now
+    return format_time(created), format_time(created + life)
 
 
 def _expired(record: Record, host: Host) -> bool:
@@ -85,12 +67,13 @@ def _wish(item: Mapping[str, Any], host: Host, present: Record | None) -> Wish:
         sandbox = sandbox_from(item, host.paths)
         if sandbox.runtime not in _KNOWN.get(tier, RUNTIMES):
             raise InputError(f"the tier {tier} is not known to {sandbox.runtime}", hint="use frozen")
-        expires = _expiry(item, host, present)
+        created, expires = _times(item, host, present)
         state = item.get("state") or "present"
         if state == "absent" or (expires and parse_time(expires) <= host.now):
             return Wish(name, "absent", Limits(), None)
         priority = 50 if item.get("priority") is None else item["priority"]
-        return Wish(name, "running", limits_from(item), sandbox, priority, "", tier, expires, _warmup(item, tier))
+        limits, warmup = limits_from(item), _warmup(item, tier)
+        return Wish(name, "running", limits, sandbox, priority, "", tier, expires, warmup, created)
     except InputError as error:
         raise InputError(error.message, item=name, hint=error.hint) from error
 
@@ -110,32 +93,12 @@ def _wishes(
     return list(wishes.values())
 
 
-def _capped(wishes: list[Wish], cap: Cap, outcome: Outcome) -> list[Wish]:
-    """Give up the shadows beyond the cap: the lowest priority first, then those that were listed last."""
-    kept = [wish for wish in wishes if wish.sandbox]
-    kept.sort(key=lambda wish: -wish.priority)
-    over = {wish.name for wish in kept[cap.count :]} if cap.count is not None else set()
-    for name in sorted(over):
-        outcome.note(name, f"given up: the cap is {cap.count} shadows on this machine")
-    return [Wish(wish.name, "absent", Limits(), None) if wish.name in over else wish for wish in wishes]
-
-
-def available(host: Host) -> int:
-    """Bytes that the machine can still give (MemAvailable)."""
-    text = read_text(os.path.join(host.paths.root, "proc/meminfo")) or ""
-    for line in text.splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def held(host: Host, instance: str) -> int:
-    """Bytes in memory that a shadow's slice holds."""
-    return slices.read_int(os.path.join(host.paths.slice(instance), "memory.current")) or 0
-
-
-def _same_image(work: Work, place: Place, host: Host) -> None:
+def _renew(work: Work, place: Place, host: Host) -> None:
+    """What makes a shadow that is there useless: its age, its image, or somebody's hand."""
     sandbox = work.wish.sandbox
+    if sandbox and work.record.created_at != work.wish.created_at:
+        work.changes.add("replace", "created_at", work.record.created_at, work.wish.created_at)
+        work.start = True
     if sandbox and not work.start and work.record.image != image_identity(sandbox, host.paths):
         work.changes.add("replace", "image", "stale", "fresh")
         work.start = True
@@ -149,7 +112,7 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, cap: Cap, 
     about = machine(host)
     known, broken = records.scan(host)
     present = {record.name: record for record in known if record.role == SHADOW}
-    wishes = _capped(settled(host, _wishes(items, host, present, outcome), outcome), cap, outcome)
+    wishes = counted(settled(host, _wishes(items, host, present, outcome), outcome), cap, outcome)
     names = [str(item.get("name") or f"item {position + 1}") for position, item in enumerate(items)]
     for name, record in present.items():
         if name not in names and (purge or _expired(record, host)):
@@ -164,10 +127,11 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, cap: Cap, 
         work = compare(wish, present.get(wish.name), record, place)
         if wish.name in present:
             try:
-                _same_image(work, place, host)
+                _renew(work, place, host)
             except TenancyError as error:
                 outcome.fail(wish.name, error)
         works.append(work)
+    works = fitting(host, works, cap, outcome)
     runtimes = {wish.sandbox.runtime for wish in wishes if wish.sandbox}
     files = node_files(host, runtimes) if runtimes else {}
     node = ChangeSet(PARENT)
@@ -185,38 +149,15 @@ def shrink(host: Host, work: Work) -> None:
     records.write(host, work.record)
 
 
-def _give_up(host: Host, made: partition.Plan, cap: Cap, outcome: Outcome) -> None:
-    """Under pressure shadows go first: the lowest priority, then the largest."""
-    listed = [work for work in made.works if work.wish.sandbox and not work.wish.stored]
-    alive = [work for work in listed if work.wish.name not in outcome.errors]
-    alive.sort(key=lambda work: (-work.wish.priority, held(host, work.record.instance)))
-    while alive:
-        total = sum(held(host, work.record.instance) for work in alive)
-        free = available(host)
-        if cap.memory is not None and total > cap.memory:
-            why = f"all shadows hold {format_bytes(total)}, the cap is {format_bytes(cap.memory)}"
-        elif free < cap.min_available:
-            why = f"{format_bytes(free)} are available, shadows leave {format_bytes(cap.min_available)} alone"
-        else:
-            return
-        work = alive.pop()
-        state = slices.slice_state(host, work.record.instance, {}, made.about)
-        place = replace(made.seen.places[work.record.instance], slice=state)
-        gone = Work(Wish(work.wish.name, "absent", Limits(), None), work.record, place, work.changes, remove=True)
-        apply.remove(host, [gone], outcome)
-        work.changes.add("give_up", "state", "waiting", "absent")
-        work.remove = True
-        outcome.note(work.wish.name, f"given up: {why}")
-
-
 def apply_plan(host: Host, made: partition.Plan, cap: Cap, outcome: Outcome) -> None:
     """Make the plan real."""
     install_files(host, made.files, made.different)
     changed = [work for work in made.works if work.changes.changed and work.wish.name not in outcome.errors]
     apply.remove(host, [work for work in changed if work.remove], outcome)
+    before = available(host)
     done = apply.realise(host, [work for work in changed if not work.remove], made.about, outcome)
     apply.guarded(done, outcome, lambda work: shrink(host, work))
-    _give_up(host, made, cap, outcome)
+    give_up(host, made.works, made.about, cap, before, outcome)
     if changed:
         apply.tidy(host)
 
@@ -230,9 +171,21 @@ def run(
     check: bool,
 ) -> dict[str, Any]:
     """What the module returns: ``results`` of the shadows, ``claims`` of the tenants they became."""
+    with exclusive(host, check):
+        return _run(host, items, claim, purge, cap, check)
+
+
+def _run(
+    host: Host,
+    items: Sequence[Mapping[str, Any]],
+    claim: Sequence[Mapping[str, Any]],
+    purge: bool,
+    cap: Cap,
+    check: bool,
+) -> dict[str, Any]:
     require_unified(host.paths)
     wanted = [{**(entry.get("tenant") or {}), "claim": entry.get("shadow")} for entry in claim]
-    claimed = partition.run(host, wanted, False, check) if wanted else {"results": [], "changed": False, "diff": []}
+    claimed = partition.correct(host, wanted, False, check) if wanted else {"results": [], "changed": False, "diff": []}
     outcome = Outcome()
     made = plan(host, items, purge, cap, outcome)
     if not check:

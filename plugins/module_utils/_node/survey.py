@@ -19,8 +19,9 @@ from .units import wants_path
 
 @dataclass(frozen=True)
 class ServiceState:
-    """A sandbox's service. ``entered`` is when its sandbox last began to run (seconds of the monotonic clock, 0 for
-    never), ``took`` the seconds from its first step until then, ``result`` how it last ended."""
+    """A sandbox's service. ``overridden`` is whether it alone was changed by hand, ``entered`` is when its sandbox last
+    began to run (seconds of the monotonic clock, 0 for never), ``took`` the seconds from its first step until then,
+    ``result`` how it last ended."""
 
     active: bool
     state: str
@@ -63,6 +64,14 @@ def _number(properties: Mapping[str, list[str]], name: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
+def _overridden(properties: Mapping[str, list[str]]) -> bool:
+    """Whether this one service was changed by hand. What holds for all services, or for all sandboxes, is the
+    administrator's, and ``systemctl revert`` of one leaves it."""
+    unit, paths = (properties.get(name, [""])[0] for name in ("Id", "DropInPaths"))
+    own = any(os.path.basename(os.path.dirname(path)) == f"{unit}.d" for path in paths.split())
+    return own or properties.get("LoadState", [""])[0] == "masked"
+
+
 def service_state(properties: Mapping[str, list[str]]) -> ServiceState:
     """A service from the lines of ``systemctl show``."""
     active, sub = (properties.get(name, ["unknown"])[0] for name in ("ActiveState", "SubState"))
@@ -70,7 +79,7 @@ def service_state(properties: Mapping[str, list[str]]) -> ServiceState:
     return ServiceState(
         active=active == "active" and sub == "running",
         state=f"{active} ({sub})",
-        overridden=bool(properties.get("DropInPaths", [""])[0]) or properties.get("LoadState", [""])[0] == "masked",
+        overridden=_overridden(properties),
         entered=end / 1e6,
         took=max(0.0, (end - begin) / 1e6),
         result=properties.get("Result", [""])[0],

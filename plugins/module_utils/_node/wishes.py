@@ -16,7 +16,7 @@ from .host import Host, Outcome, Paths
 from .images import resolved
 from .limits import Limits, compare_limits, limits_from
 from .records import SHADOW, Record
-from .sandboxes import Sandbox, render_config, sandbox_from
+from .sandboxes import Sandbox, render_config, require_runtime, sandbox_from
 from .survey import Place
 from .units import SETTINGS
 
@@ -25,7 +25,8 @@ STATES = ("running", "paused", "absent")
 
 @dataclass(frozen=True)
 class Wish:
-    """A tenant (or a shadow, which has a ``tier``, and ``warmup`` seconds to run before it waits) as it shall be."""
+    """A tenant as it shall be, or a shadow, which has a ``tier``, ``warmup`` seconds to run before it waits, and the
+    time when it was ``created``: now for one that is not there or is too old."""
 
     name: str
     state: str
@@ -36,6 +37,7 @@ class Wish:
     tier: str = ""
     expires_at: str = ""
     warmup: float = 0.0
+    created_at: str = ""
 
     @property
     def verb(self) -> str:
@@ -124,22 +126,38 @@ def wishes_from(
 
 
 def settled(host: Host, wishes: Sequence[Wish], outcome: Outcome) -> list[Wish]:
-    """The wishes with roots, commands and environments from their images; those whose image is unusable are left out,
-    with their errors in ``outcome``."""
-    found = [_settled(host, wish, outcome) for wish in wishes]
+    """The wishes with roots, commands and environments from their images; those whose image is unusable, or whose
+    runtime is not installed, are left out, with their errors in ``outcome``."""
+    runtimes = {wish.sandbox.runtime for wish in wishes if wish.sandbox}
+    wrong = {runtime: _missing(host, runtime) for runtime in runtimes}
+    found = [_settled(host, wish, wrong, outcome) for wish in wishes]
     return [wish for wish in found if wish is not None]
 
 
-def _settled(host: Host, wish: Wish, outcome: Outcome) -> Wish | None:
+def _missing(host: Host, runtime: str) -> TenancyError | None:
     try:
-        return replace(wish, sandbox=resolved(host, wish.sandbox)) if wish.sandbox else wish
+        require_runtime(host, runtime)
+    except TenancyError as error:
+        return error
+    return None
+
+
+def _settled(host: Host, wish: Wish, wrong: Mapping[str, TenancyError | None], outcome: Outcome) -> Wish | None:
+    if wish.sandbox is None:
+        return wish
+    missing = wrong[wish.sandbox.runtime]
+    if missing is not None:
+        outcome.fail(wish.name, missing)
+        return None
+    try:
+        return replace(wish, sandbox=resolved(host, wish.sandbox))
     except TenancyError as error:
         outcome.fail(wish.name, error)
         return None
 
 
-def _compare_sandbox(work: Work, sandbox: Sandbox, place: Place) -> None:
-    """Whether the sandbox must be made anew or only started."""
+def _compare_sandbox(work: Work, sandbox: Sandbox, place: Place, shared: bool) -> None:
+    """Whether the sandbox must be made anew or only started. ``shared`` user ids are another sandbox's too."""
     changes, record, wish = work.changes, work.record, work.wish
     if record.digest != sandbox.digest:
         before = {key: value for key, value in record.sandbox.items() if key != "digest"}
@@ -150,7 +168,8 @@ def _compare_sandbox(work: Work, sandbox: Sandbox, place: Place) -> None:
             changes.add("replace", "sandbox", "not started", "started")
         work.start = True
     elif place.config != render_config(sandbox, record.instance, record.index):
-        changes.add("repair", "sandbox.config", "changed by hand", "as specified")
+        if not shared:
+            changes.add("repair", "sandbox.config", "changed by hand", "as specified")
         work.start = True
     elif wish.stored and (place.service.active or not place.stored):
         changes.add("repair", "checkpoint", "not whole", "whole")
@@ -192,13 +211,14 @@ def _compare_state(work: Work, place: Place) -> None:
 
 
 def compare(wish: Wish, record: Record | None, fresh: Record, place: Place | None) -> Work:
-    """What one sandbox needs. ``record`` is None for a new one, which gets ``fresh``; ``place`` is what is there."""
+    """What one sandbox needs. ``record`` is None for a new one; it gets ``fresh``, which is ``record`` for most that
+    are there already; ``place`` is what is there."""
     changes = ChangeSet(wish.name)
     if wish.sandbox is None:
         if record is not None:
             changes.add("remove", "state", "present", "absent")
-        return Work(wish, record or fresh, place, changes, remove=record is not None)
-    work = Work(wish, record or fresh, place, changes)
+        return Work(wish, fresh, place, changes, remove=record is not None)
+    work = Work(wish, fresh, place, changes)
     if place is None:
         return work
     if record is None:
@@ -209,7 +229,10 @@ def compare(wish: Wish, record: Record | None, fresh: Record, place: Place | Non
         return work
     if record.runtime != wish.sandbox.runtime:
         work.former_runtime = record.runtime
-    _compare_sandbox(work, wish.sandbox, place)
+    shared = record.index != fresh.index
+    _compare_sandbox(work, wish.sandbox, place, shared)
+    if shared:
+        changes.add("repair", "sandbox.user_ids", "those of another sandbox too", "its own")
     work.limits = compare_limits(changes, wish.limits, place.slice.limits, place.slice.live)
     _compare_state(work, place)
     changes.compare("update", "priority", record.priority, wish.priority)

@@ -7,7 +7,7 @@ import collections
 from datetime import datetime, timezone
 
 import pytest
-from ansible_collections.predictive.tenancy.plugins.module_utils._core import changes, libraries, names, plain
+from ansible_collections.predictive.tenancy.plugins.module_utils._core import changes, libraries, module, names, plain
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import (
     InputError,
     MissingLibrary,
@@ -71,6 +71,19 @@ def test_values_become_plain_all_the_way_down() -> None:
     assert value["a"][0].__class__ is str
     with pytest.raises(TypeError, match="object cannot be made plain"):
         plain.plain([object()])
+
+
+def test_options_are_shown_without_values_of_environments() -> None:
+    item = {"name": "web", "sandbox": {"env": {"TOKEN": "s3cret", "STAGE": 1}, "command": ["x"]}, "pids": None}
+    assert module.without_secrets({"tenants": [item, {"env": None}, {"env": "A=s3cret"}], "purge": True}) == {
+        "tenants": [
+            {**item, "sandbox": {"env": {"TOKEN": "(hidden)", "STAGE": "(hidden)"}, "command": ["x"]}},
+            {"env": None},
+            {"env": "(hidden)"},
+        ],
+        "purge": True,
+    }
+    assert item["sandbox"]["env"]["TOKEN"] == "s3cret"
 
 
 def test_a_missing_or_old_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ class FakeSystemd:
         self.fail_words: set[str] = set()
         self.entered: dict[str, int] = {}
         self.short_lived: set[str] = set()
+        self.drop_ins: dict[str, list[str]] = {}
         self.time = 100.0
         self.programs = {"runsc": "/usr/bin/runsc"}
         for folder in (self.paths.cgroup, self.paths.rootfs + "/base/bin", self.paths.units):
@@ -102,11 +103,17 @@ class FakeSystemd:
         """Let a slice's processes hold this much."""
         self._write(os.path.join(self.paths.slice(instance), "memory.current"), str(memory))
 
+    def _drop_ins(self, unit: str) -> list[str]:
+        template = unit.partition("@")[0] + "@.service"
+        kinds = ("service", template, unit) if unit.endswith(".service") else (unit,)
+        return [path for kind in kinds for path in self.drop_ins.get(kind, [])]
+
     def _show(self, units: list[str]) -> tuple[int, str, str]:
         blocks = []
         for unit in units:
             active = unit in self.active
-            lines = [f"Id={unit}", "LoadState=loaded", "Result=success", "DropInPaths=", "MainPID=1",
+            lines = [f"Id={unit}", "LoadState=loaded", "Result=success", "MainPID=1",
+                     f"DropInPaths={' '.join(self._drop_ins(unit))}",
                      "InactiveExitTimestampMonotonic=1000000",
                      f"ActiveEnterTimestampMonotonic={self.entered.get(unit, 1250000)}",
                      f"ActiveState={'failed' if unit in self.broken else 'active' if active else 'inactive'}",
@@ -172,6 +179,7 @@ class FakeSystemd:
     def _revert(self, units: list[str]) -> tuple[int, str, str]:
         for unit in units:
             self.properties.pop(unit, None)
+            self.drop_ins.pop(unit, None)
         return 0, "", ""
 
     def _freeze(self, units: list[str]) -> tuple[int, str, str]:

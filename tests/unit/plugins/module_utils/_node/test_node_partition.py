@@ -5,10 +5,15 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
+from dataclasses import replace
 
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import CommandError
-from ansible_collections.predictive.tenancy.plugins.module_utils._node import apply, partition, records, slices
+from ansible_collections.predictive.tenancy.plugins.module_utils._node import apply, lock, partition, records, slices
+from ansible_collections.predictive.tenancy.plugins.module_utils._node.sandboxes import render_config, sandbox_from
+from ansible_collections.predictive.tenancy.plugins.module_utils._node.survey import service_state
 
 MIB = 1024 * 1024
 RESULT_KEYS = {"name", "changed", "actions", "diff", "error", "state", "started", "seconds", "slice", "notes"}
@@ -143,6 +148,19 @@ def test_one_wrong_tenant_does_not_keep_the_others(systemd):
     assert {"tenancy-gvisor@a.service", "tenancy-gvisor@c.service"} <= systemd.active
 
 
+def test_a_runtime_that_is_not_installed_is_an_error_of_those_that_ask_for_it(systemd):
+    run(systemd, [tenant("a"), tenant("gone"), tenant("odd")])
+    odd = [tenant(name, sandbox={"runtime": kind}) for name, kind in (("odd", "kata"), ("new", "runc"))]
+    returned = run(systemd, [tenant("a", cpu={"cores": 1}), *odd, tenant("b")], purge=True)
+    assert names(returned, "actions") == {"a": ["resize"], "odd": [], "new": [], "b": ["create"], "gone": ["remove"]}
+    errors = names(returned, "error")
+    assert errors["odd"].startswith("odd: runtime kata: containerd-shim-kata-v2 is not installed")
+    assert errors["new"].startswith("new: ")
+    assert "runc is not installed" in errors["new"]
+    assert [errors[name] for name in ("a", "b", "gone")] == ["", "", ""]
+    assert systemd.active == {f"tenancy-gvisor@{name}.service" for name in ("a", "b", "odd")}
+
+
 def test_a_sandbox_that_ended_after_its_start_is_no_failed_start(systemd):
     systemd.short_lived.add("tenancy-gvisor@hog.service")
     (result,) = run(systemd, [tenant("hog")])["results"]
@@ -188,6 +206,33 @@ def test_a_bundle_changed_by_hand_is_made_anew(systemd, name):
     assert returned["results"][0]["actions"] == ["repair"]
     assert returned["results"][0]["started"] == "cold"
     assert not run(systemd, [tenant("a")])["changed"]
+
+
+def test_drop_ins_for_all_services_are_the_administrators(systemd):
+    """Fedora has one for every service; who changes the template means all sandboxes."""
+    systemd.drop_ins["service"] = ["/usr/lib/systemd/system/service.d/10-timeout-abort.conf"]
+    systemd.drop_ins["tenancy-gvisor@.service"] = ["/etc/systemd/system/tenancy-gvisor@.service.d/site.conf"]
+    assert run(systemd, [tenant("a"), tenant("b")])["changed"]
+    assert not any("revert" in words for words in systemd.writes)
+    assert not run(systemd, [tenant("a"), tenant("b")])["changed"]
+
+
+@pytest.mark.parametrize("folder", ["/etc/systemd/system", "/etc/systemd/system.control", "/run/systemd/system"])
+def test_a_unit_changed_by_hand_is_put_back_once(systemd, folder):
+    unit = "tenancy-gvisor@a.service"
+    systemd.drop_ins["service"] = ["/usr/lib/systemd/system/service.d/10-timeout-abort.conf"]
+    run(systemd, [tenant("a"), tenant("b")])
+    systemd.drop_ins[unit] = [f"{folder}/{unit}.d/override.conf"]
+    returned = run(systemd, [tenant("a"), tenant("b")])
+    assert names(returned, "actions") == {"a": ["repair"], "b": []}
+    assert [words[3:] for words in systemd.writes if "revert" in words] == [["revert", "--", unit]]
+    assert not run(systemd, [tenant("a"), tenant("b")])["changed"]
+
+
+def test_a_masked_unit_is_changed_by_hand():
+    shown = {"Id": ["tenancy-gvisor@a.service"], "LoadState": ["masked"], "DropInPaths": [""]}
+    assert service_state(shown).overridden
+    assert not service_state({**shown, "LoadState": ["loaded"]}).overridden
 
 
 def test_another_command_makes_the_sandbox_anew_and_says_what_differs(systemd):
@@ -321,6 +366,75 @@ def test_user_ids_are_used_again(systemd):
     run(systemd, [tenant("e")])
     known, _broken = records.scan(systemd.host())
     assert sorted(record.index for record in known) == [0, 1, 2, 3]
+
+
+def indexes(systemd):
+    return [record.index for record in records.scan(systemd.host())[0]]
+
+
+def test_two_runs_at_once_are_one_after_the_other(systemd):
+    """The second begins while the first starts its tenant, and reads the machine only when that is done."""
+    host, real, second = systemd.host(), systemd.run, []
+    patient = replace(host, clock=time.monotonic, sleep=lambda _seconds: time.sleep(0.005))
+    other = threading.Thread(target=lambda: second.append(partition.run(patient, [tenant("b")], False, False)))
+
+    def slow(words):
+        if "restart" in words and not other.is_alive() and not second:
+            other.start()
+            other.join(0.2)
+            assert other.is_alive()
+        return real(words)
+
+    partition.run(replace(host, run=slow), [tenant("a")], False, False)
+    other.join(30)
+    assert names(second[0], "error") == {"b": ""}
+    assert indexes(systemd) == [0, 1]
+
+
+def test_a_lock_that_is_not_let_go_is_named_and_nothing_is_done(systemd):
+    with lock.exclusive(systemd.host(), False), pytest.raises(CommandError) as caught:
+        run(systemd, [tenant("a")])
+    assert str(caught.value).startswith(f"{systemd.paths.run}/lock: another run has been changing this machine for 900")
+    assert systemd.calls == []
+    assert names(run(systemd, [tenant("a")]), "error") == {"a": ""}
+
+
+def test_check_mode_waits_for_nobody_and_leaves_no_lock(systemd):
+    assert run(systemd, [tenant("a")], check=True)["changed"]
+    assert not os.path.exists(systemd.paths.run)
+    with lock.exclusive(systemd.host(), False):
+        assert run(systemd, [tenant("a")], check=True)["changed"]
+
+
+def test_a_lock_that_cannot_be_made_says_so(systemd):
+    with open(systemd.paths.run.rpartition("/")[0], "w", encoding="ascii"):
+        pass
+    with pytest.raises(CommandError, match="cannot open the lock of this machine: Not a directory"):
+        run(systemd, [tenant("a")])
+
+
+def test_user_ids_that_two_have_are_repaired_and_only_one_starts_anew(systemd):
+    items = [tenant("a"), tenant("b"), tenant("c")]
+    run(systemd, items)
+    for record in records.scan(systemd.host())[0][:2]:
+        place = systemd.paths.place(record.instance)
+        records.write(systemd.host(), replace(record, index=0))
+        with open(os.path.join(place, "bundle", "config.json"), "w", encoding="utf-8") as handle:
+            handle.write(render_config(sandbox_from({}, systemd.paths), record.instance, 0))
+    assert names(run(systemd, items, check=True), "actions") == {"a": [], "b": ["repair"], "c": []}
+    done = run(systemd, items)
+    assert names(done, "actions") == {"a": [], "b": ["repair"], "c": []}
+    assert done["results"][1]["diff"]["before"] == {"sandbox.user_ids": "those of another sandbox too"}
+    assert names(done, "started") == {"a": "", "b": "cold", "c": ""}
+    assert indexes(systemd) == [0, 1, 2]
+    assert not run(systemd, items)["changed"]
+
+
+def test_user_ids_of_one_that_is_not_listed_stay_its_own(systemd):
+    run(systemd, [tenant("a"), tenant("b")])
+    records.write(systemd.host(), replace(records.scan(systemd.host())[0][1], index=0))
+    assert names(run(systemd, [tenant("a")]), "actions") == {"a": ["repair"]}
+    assert indexes(systemd) == [1, 0]
 
 
 def test_without_cgroup_v2_there_is_one_clear_error(systemd):

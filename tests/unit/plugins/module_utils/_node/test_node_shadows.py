@@ -4,11 +4,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import InputError
-from ansible_collections.predictive.tenancy.plugins.module_utils._node import partition, shadows, slices, usage
-from ansible_collections.predictive.tenancy.plugins.module_utils._node.shadows import Cap, cap_from
+from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import CommandError, InputError
+from ansible_collections.predictive.tenancy.plugins.module_utils._node import (
+    lock,
+    partition,
+    records,
+    shadows,
+    slices,
+    usage,
+)
+from ansible_collections.predictive.tenancy.plugins.module_utils._node.caps import Cap, cap_from
 
 MIB = 1024 * 1024
 
@@ -64,6 +73,28 @@ def test_check_do_check_do(machine):
     assert held_frozen(machine, "s.1")
     assert not reserve(machine, items, check=True)["changed"]
     assert not reserve(machine, items)["changed"]
+
+
+def test_claims_and_shadows_are_one_run(machine):
+    reserve(machine, [shadow("s")])
+    with lock.exclusive(machine.host(), False), pytest.raises(CommandError, match="another run"):
+        reserve(machine, [shadow("s")], [{"shadow": "s", "tenant": tenant("t")}])
+    returned = reserve(machine, [shadow("s")], [{"shadow": "s", "tenant": tenant("t")}])
+    assert (one(returned, "claims")["started"], one(returned)["actions"]) == ("claimed", ["create"])
+
+
+def test_a_shadow_and_a_tenant_that_share_user_ids_are_parted(machine):
+    partition.run(machine.host(), [tenant("t")], False, False)
+    reserve(machine, [shadow("s"), shadow("u")])
+    known, _broken = records.scan(machine.host())
+    for record in known:
+        records.write(machine.host(), replace(record, index=0))
+    repaired = reserve(machine, [shadow("s"), shadow("u")])
+    assert [item["actions"] for item in repaired["results"]] == [["repair"], ["repair"]]
+    known, _broken = records.scan(machine.host())
+    assert [record.index for record in known] == [1, 0, 2]  # by the names s.1, t, u.1
+    assert not reserve(machine, [shadow("s"), shadow("u")])["changed"]
+    assert not partition.run(machine.host(), [tenant("t")], False, False)["changed"]
 
 
 def test_a_shadow_does_not_start_with_the_machine(machine):
@@ -136,13 +167,50 @@ def test_a_shadow_whose_time_is_over_is_given_up(machine):
     assert not os.path.exists(machine.paths.place("s.1"))
 
 
+def later(machine, items, minutes, check=False, purge=False):
+    host = machine.host()
+    return shadows.run(replace(host, now=host.now + timedelta(minutes=minutes)), items, [], purge, Cap(), check)
+
+
 def test_a_time_to_live_counts_from_the_first_run(machine):
     reserve(machine, [shadow("s", ttl="30m")])
-    host = machine.host()
-    object.__setattr__(host, "now", host.now.replace(minute=20))
-    returned = shadows.run(host, [shadow("s", ttl="30m")], [], False, Cap(), False)
+    returned = later(machine, [shadow("s", ttl="30m")], 20)
     assert not returned["changed"]
     assert one(returned)["expires_at"] == "2026-03-01T12:30:00Z"
+    moved = later(machine, [shadow("s", ttl="1h")], 20)
+    assert (one(moved)["actions"], one(moved)["expires_at"]) == (["update"], "2026-03-01T13:00:00Z")
+
+
+def test_a_repair_does_not_begin_a_time_to_live_anew(machine):
+    reserve(machine, [shadow("s", ttl="30m")])
+    machine.active.clear()
+    assert one(later(machine, [shadow("s", ttl="30m")], 20))["actions"] == ["start"]
+    assert not later(machine, [shadow("s", ttl="30m")], 21)["changed"]
+
+
+def test_a_shadow_that_is_listed_when_its_time_to_live_is_over_is_made_anew(machine):
+    items = [shadow("s", ttl="30m")]
+    reserve(machine, items)
+    machine.calls.clear()
+    assert one(later(machine, items, 31, check=True))["actions"] == ["update", "replace"]
+    assert machine.writes == []
+    returned = later(machine, items, 31)
+    assert (one(returned)["error"], one(returned)["actions"]) == ("", ["update", "replace"])
+    assert [words[-1] for words in machine.writes if "restart" in words] == ["tenancy-gvisor@s.1.service"]
+    assert one(returned)["expires_at"] == "2026-03-01T13:01:00Z"
+    assert held_frozen(machine, "s.1")
+    assert not later(machine, items, 31, check=True)["changed"]
+    assert not later(machine, items, 60)["changed"]
+    assert one(later(machine, [], 62))["actions"] == ["remove"]
+
+
+def test_a_shadow_whose_time_is_over_is_not_made_however_often_it_is_listed(machine):
+    items = [shadow("s", expires_at="2026-03-01T12:30:00Z", ttl="5m")]
+    reserve(machine, items)
+    assert not later(machine, items, 29)["changed"]
+    assert one(later(machine, items, 31))["actions"] == ["remove"]
+    assert not later(machine, items, 31)["changed"]
+    assert one(later(machine, items, 31))["state"] == "absent"
 
 
 def test_the_cap_keeps_the_highest_priorities(machine):
@@ -160,12 +228,120 @@ def test_the_cap_on_memory_gives_up_the_lowest_priority(machine):
     returned = reserve(machine, items, cap=Cap(memory=MIB))
     assert [item["state"] for item in returned["results"]] == ["absent", "waiting"]
     assert "all shadows hold 2MiB, the cap is 1MiB" in returned["results"][0]["notes"][0]
+    assert returned["results"][0]["actions"] == ["create", "give_up"]  # what it holds was not known
+
+
+def starts(machine):
+    return [word for words in machine.writes if "restart" in words for word in words if word.endswith(".service")]
+
+
+def stopping(machine, then):
+    """Do something when a service is stopped."""
+    real = machine.run
+
+    def run(words):
+        if "stop" in words and any(word.endswith(".service") for word in words):
+            then()
+        return real(words)
+
+    machine.run = run
+
+
+def free(machine, mebibytes):
+    machine._write(os.path.join(machine.paths.root, "proc/meminfo"), f"MemAvailable: {mebibytes * 1024} kB\n")
+
+
+def test_a_shadow_that_the_cap_has_no_memory_for_is_not_made_again(machine):
+    items, cap = [shadow("a", priority=10), shadow("b", priority=90)], Cap(memory=MIB)
+    reserve(machine, items, cap=cap)
+    machine.calls.clear()
+    for check in (True, False, False):
+        returned = reserve(machine, items, cap=cap, check=check)
+        assert not returned["changed"]
+        assert [item["state"] for item in returned["results"]] == ["absent", "waiting"]
+        assert returned["results"][0]["notes"] == ["not made: with it all shadows hold 2MiB, the cap is 1MiB"]
+    assert machine.writes == []
+    assert one(reserve(machine, items, cap=Cap(memory=2 * MIB)))["state"] == "waiting"  # more is allowed: at once
+    assert not reserve(machine, items, cap=Cap(memory=2 * MIB))["changed"]
+
+
+def test_what_a_shadow_held_is_forgotten_after_an_hour_and_for_another_sandbox(machine):
+    def run(sandbox, minutes):
+        items = [shadow("a", priority=10, sandbox=sandbox), shadow("b", priority=90)]
+        host = machine.host()
+        host = replace(host, now=host.now + timedelta(minutes=minutes))
+        return one(shadows.run(host, items, [], False, Cap(memory=MIB), False))["actions"]
+
+    assert run({}, 0) == ["create", "give_up"]
+    assert run({}, 59) == []
+    assert run({"command": ["other"]}, 59) == ["create", "give_up"]
+    assert run({"command": ["other"]}, 118) == []
+    assert run({"command": ["other"]}, 119) == ["create", "give_up"]
+    machine._write(os.path.join(machine.paths.run, "given_up.json"), '{"a": {"at": 1}')
+    assert run({"command": ["other"]}, 119) == ["create", "give_up"]
+
+
+def test_waiting_shadows_are_given_up_under_pressure_as_check_mode_says(machine):
+    items, cap = [shadow("a", priority=10), shadow("b", priority=90)], Cap(min_available=128 * MIB)
+    reserve(machine, items, cap=cap)
+    free(machine, 127)
+    stopping(machine, lambda: free(machine, 128))
+    said = reserve(machine, items, cap=cap, check=True)
+    machine.calls.clear()
+    done = reserve(machine, items, cap=cap)
+    for returned in (said, done):
+        assert [item["actions"] for item in returned["results"]] == [["give_up"], []]
+        assert "given up: 127MiB are available, shadows leave 128MiB alone" in returned["results"][0]["notes"]
+        assert [item["state"] for item in returned["results"]] == ["absent", "waiting"]
+    assert starts(machine) == []
+    free(machine, 129)  # it held one: not enough for it and as much again
+    assert not reserve(machine, items, cap=cap)["changed"]
+    free(machine, 130)
+    assert one(reserve(machine, items, cap=cap))["actions"] == ["create"]
+    assert not reserve(machine, items, cap=cap)["changed"]
+
+
+def test_a_shadow_that_takes_more_than_it_holds_is_not_made_in_turns(machine):
+    """Its memory is in zram: the machine has ten MiB less, the slice holds one."""
+    cap = Cap(min_available=128 * MIB)
+    free(machine, 132)
+    stopping(machine, lambda: free(machine, 132))
+    real = machine.run
+
+    def run(words):
+        if "restart" in words:
+            free(machine, 122)
+        return real(words)
+
+    machine.run = run
+    assert one(reserve(machine, [shadow("s")], cap=cap))["actions"] == ["create", "give_up"]
+    assert not reserve(machine, [shadow("s")], cap=cap, check=True)["changed"]
+    assert not reserve(machine, [shadow("s")], cap=cap)["changed"]
+    free(machine, 150)
+    assert one(reserve(machine, [shadow("s")], cap=cap, check=True))["actions"] == ["create"]
+
+
+def test_what_leaves_makes_room_for_what_comes(machine):
+    cap = Cap(min_available=128 * MIB)
+    reserve(machine, [shadow("old")], cap=cap)
+    free(machine, 127)
+    returned = reserve(machine, [{"name": "old", "state": "absent"}, shadow("new")], cap=cap, check=True)
+    assert [item["actions"] for item in returned["results"]] == [["remove"], ["create"]]
+
+
+def test_a_shadow_that_was_cut_short_is_removed_where_there_is_no_memory_for_it(machine):
+    reserve(machine, [shadow("s")])
+    (record,), _broken = records.scan(machine.host())
+    records.write(machine.host(), replace(record, digest=""))
+    assert one(reserve(machine, [shadow("s")], cap=Cap(memory=0)))["actions"] == ["give_up"]
+    assert os.listdir(machine.paths.places) == []
 
 
 def test_under_pressure_shadows_go_first(machine):
     returned = reserve(machine, [shadow("a"), shadow("b")], cap=Cap(min_available=2000 * MIB))
     assert [item["state"] for item in returned["results"]] == ["absent", "absent"]
-    assert machine.active == set()
+    assert [item["changed"] for item in returned["results"]] == [False, False]
+    assert starts(machine) == []
 
 
 def test_purge_leaves_tenants_alone_and_partition_leaves_shadows_alone(machine):
@@ -275,6 +451,27 @@ def test_wrong_shadows_are_named_and_the_others_are_made(machine):
     assert "s: tier is 'warm'" in errors["s"]
     assert "t: 'soon'" in errors["t"]
     assert errors["u"] == ""
+
+
+def test_a_runtime_that_is_not_installed_keeps_no_other_shadow(machine):
+    returned = reserve(machine, [shadow("s", sandbox={"runtime": "kata"}), shadow("t")])
+    errors = {item["name"]: item["error"] for item in returned["results"]}
+    assert errors["s"].startswith("s: runtime kata: ")
+    assert (errors["t"], returned["results"][1]["state"]) == ("", "waiting")
+
+
+def test_a_checkpoint_that_cannot_get_its_name_is_an_error_of_its_shadow(machine, monkeypatch):
+    real = os.rename
+
+    def full(source, target):
+        if target.endswith("checkpoint"):
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", full)
+    returned = reserve(machine, [CHECKPOINTED, shadow("s")])
+    assert "No space left on device" in one(returned)["error"]
+    assert returned["results"][1]["state"] == "waiting"
 
 
 def test_a_cap_is_read_in_units():
