@@ -18,8 +18,8 @@ def test_the_report_is_named_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], own: bool
 ) -> None:
     commands: list[list[Any]] = []
-    monkeypatch.setattr(demo, "install", lambda folder: {})
-    monkeypatch.setattr(demo, "run", lambda command, env: commands.append(command))
+    monkeypatch.setattr(demo, "install", lambda _folder: {})
+    monkeypatch.setattr(demo, "run", lambda command, **_options: commands.append(command))
     history, folder = tmp_path / "history", tmp_path / "demo"
     history.mkdir()
     demo.demo(str(history) if own else "", folder)
