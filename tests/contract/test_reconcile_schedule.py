@@ -314,6 +314,10 @@ def test_systemd_takes_the_units_and_they_go_again(tmp_path: Path) -> None:
     assert (verify.returncode, [line for line in verify.stderr.splitlines() if UNIT in line]) == (0, [])
     again = run_role("reconcile_schedule", tmp_path / "play", changed, **play)
     assert (again.failed, again.changed) == (0, 0), again.text
+    metrics = [tmp_path / "metrics" / f"{name}_north.prom" for name in ("tenancy_reconcile", "tenancy")]
+    for path in metrics:
+        path.write_text("# what runs wrote\n", encoding="utf-8")
     gone = run_role("reconcile_schedule", tmp_path / "play", {**changed, "reconcile_schedule_state": "absent"}, **play)
     assert gone.failed == 0, gone.text
     assert not [path for path in tmp_path.rglob(f"{UNIT}*") if path.is_file() or path.is_symlink()]
+    assert not [path for path in metrics if path.exists()], "frozen series would keep alerts alive"
