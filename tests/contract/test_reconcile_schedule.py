@@ -40,7 +40,7 @@ class Schedule:
             "reconcile_schedule_ansible": f"{home}/ansible-playbook",
             "reconcile_schedule_inventory": f"{home}/hosts",
             "reconcile_schedule_jitter": 0,
-            "reconcile_schedule_lease": 5,
+            "reconcile_schedule_lease": 6,
             "reconcile_schedule_logs": 3,
             "reconcile_schedule_config_folder": f"{home}/config",
             "reconcile_schedule_state_folder": f"{home}/state",
@@ -157,9 +157,9 @@ def test_the_real_playbook_is_run_and_writes_its_metrics(schedule: Schedule) -> 
 
 def test_runs_never_overlap(schedule: Schedule) -> None:
     """The second comes while the first is running; the lease is renewed far beyond its own time."""
-    schedule.runs("echo begin; sleep 8; echo end")
+    schedule.runs("echo begin; sleep 10; echo end")
     first = schedule.start("tick")
-    time.sleep(7)
+    time.sleep(9)
     second = schedule.call("tick")
     assert second.returncode == 0
     assert "north: not run: a run of" in second.stdout
