@@ -57,10 +57,10 @@ def demo(trace: str, folder: Path) -> None:
     env = install(folder)
     extra = {"quickstart_dir": str(folder), "tenancy_lab_root": str(LAB)}
     if trace:
-        folder = Path(trace).expanduser().resolve()
-        if not folder.is_dir():
+        history = Path(trace).expanduser().resolve()
+        if not history.is_dir():
             raise ToolError(f"TRACE={trace}: there is no such folder")
-        extra["quickstart_trace"] = str(folder)
+        extra["quickstart_trace"] = str(history)
     reason = why_no_lab()
     if reason:
         say(f"no virtual machines: {reason}; the demo goes as far as the plan and the report")

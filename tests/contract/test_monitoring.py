@@ -6,8 +6,10 @@ what our exporters really wrote, the role by its own checks."""
 
 from __future__ import annotations
 
+import grp
 import importlib.util
 import json
+import os
 import re
 import shutil
 import socket
@@ -285,12 +287,18 @@ def test_the_role_writes_what_its_programs_accept(tmp_path: Path) -> None:
     prometheus = tmp_path / "prometheus"
     for folder in (prometheus, tmp_path / "grafana" / "datasources", tmp_path / "grafana" / "dashboards"):
         folder.mkdir(parents=True)
+    for name in ("prometheus.yml", "alertmanager.yml"):
+        (prometheus / name).write_text("# as the package brings it\n", encoding="utf-8")
+    # Only root may give a file to a group that it is not in.
+    group = grp.getgrnam("prometheus") if os.geteuid() == 0 else grp.getgrgid(os.getegid())
     site = [{"hosts": "watch-1", "gather_facts": False, "roles": [{"role": "predictive.tenancy.monitoring"}]}]
     (tmp_path / "site.json").write_text(json.dumps(site), encoding="utf-8")
     variables = {
         "monitoring_packages": [],
         "monitoring_prometheus_folder": str(prometheus),
         "monitoring_prometheus_service": "",
+        "monitoring_prometheus_group": group.gr_name,
+        "monitoring_alertmanager_group": group.gr_name,
         "monitoring_alertmanager_service": "",
         "monitoring_grafana_service": "",
         "monitoring_receiver": {"webhook_configs": [{"url": "http://127.0.0.1:9/chat"}]},
@@ -304,6 +312,9 @@ def test_the_role_writes_what_its_programs_accept(tmp_path: Path) -> None:
     inventories = {"inventory": ROOT / "inventories" / "example", "arguments": ["-i", str(tmp_path / "here.ini")]}
     done = run_playbook(tmp_path / "site.json", tmp_path / "play", variables, **inventories)
     assert done.failed == 0, done.text
+    for name in ("prometheus.yml", "alertmanager.yml"):
+        kept = (prometheus / name).stat()
+        assert (kept.st_gid, kept.st_mode & 0o777) == (group.gr_gid, 0o640), f"{name}: its program cannot read it"
     config = yaml.safe_load((prometheus / "prometheus.yml").read_text(encoding="utf-8"))
     vms, controllers = config["scrape_configs"]
     targets = {one["labels"]["vm"]: (one["targets"], one["labels"]["cell"]) for one in vms["static_configs"]}

@@ -40,7 +40,7 @@ class Schedule:
             "reconcile_schedule_ansible": f"{home}/ansible-playbook",
             "reconcile_schedule_inventory": f"{home}/hosts",
             "reconcile_schedule_jitter": 0,
-            "reconcile_schedule_lease": 3,
+            "reconcile_schedule_lease": 6,
             "reconcile_schedule_logs": 3,
             "reconcile_schedule_config_folder": f"{home}/config",
             "reconcile_schedule_state_folder": f"{home}/state",
@@ -157,9 +157,9 @@ def test_the_real_playbook_is_run_and_writes_its_metrics(schedule: Schedule) -> 
 
 def test_runs_never_overlap(schedule: Schedule) -> None:
     """The second comes while the first is running; the lease is renewed far beyond its own time."""
-    schedule.runs("echo begin; sleep 5; echo end")
+    schedule.runs("echo begin; sleep 10; echo end")
     first = schedule.start("tick")
-    time.sleep(4)
+    time.sleep(9)
     second = schedule.call("tick")
     assert second.returncode == 0
     assert "north: not run: a run of" in second.stdout
@@ -214,14 +214,17 @@ def test_the_time_limit_ends_all_processes_of_a_run(schedule: Schedule) -> None:
     assert not alive(child)
 
 
-def test_a_run_that_systemd_stops_ends_and_gives_the_lease_back(schedule: Schedule) -> None:
-    schedule.runs("echo begin; exec sleep 77")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_ends_and_gives_the_lease_back(schedule: Schedule, number: signal.Signals) -> None:
+    """By systemd, or by Ctrl-C on a tick."""
+    (schedule.home / "begun").unlink(missing_ok=True)
+    schedule.runs(f"touch {schedule.home}/begun; exec sleep 77")
     running = schedule.start("tick")
     deadline = time.monotonic() + 20
-    while not (schedule.logs() and schedule.logs()[-1] == "begin\n") and time.monotonic() < deadline:
+    while not (schedule.home / "begun").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    running.send_signal(signal.SIGTERM)
-    assert running.wait(timeout=20) == 128 + signal.SIGTERM
+    running.send_signal(number)
+    assert running.wait(timeout=20) == 128 + number
     status = schedule.status()
     assert (status["outcome"], status["running_by"]) == ("stopped", "")
 
@@ -251,6 +254,21 @@ def test_a_store_that_is_away_is_a_failure(schedule: Schedule) -> None:
         schedule.configure(store="")
     assert done.returncode == 75, done.stdout + done.stderr
     assert schedule.status()["outcome"] == "no store"
+
+
+def test_a_store_that_refuses_is_a_failure_too(schedule: Schedule) -> None:
+    (schedule.home / "notes").write_text("these are my notes\n", encoding="utf-8")
+    schedule.configure(store=f"sqlite://{schedule.home}/notes")
+    try:
+        done = schedule.call("tick")
+    finally:
+        schedule.configure(store="")
+    assert done.returncode == 78, done.stdout + done.stderr
+    assert "damaged or not a store" in done.stdout
+    status = schedule.status()
+    assert (status["outcome"], status["status"], status["failures"]) == ("no store", 78, 1)
+    assert status["not_before"]
+    assert schedule.metrics()['tenancy_reconcile_consecutive_failures{cell="north"}'] == 1
 
 
 def test_only_the_newest_logs_stay(schedule: Schedule) -> None:
@@ -296,6 +314,10 @@ def test_systemd_takes_the_units_and_they_go_again(tmp_path: Path) -> None:
     assert (verify.returncode, [line for line in verify.stderr.splitlines() if UNIT in line]) == (0, [])
     again = run_role("reconcile_schedule", tmp_path / "play", changed, **play)
     assert (again.failed, again.changed) == (0, 0), again.text
+    metrics = [tmp_path / "metrics" / f"{name}_north.prom" for name in ("tenancy_reconcile", "tenancy")]
+    for path in metrics:
+        path.write_text("# what runs wrote\n", encoding="utf-8")
     gone = run_role("reconcile_schedule", tmp_path / "play", {**changed, "reconcile_schedule_state": "absent"}, **play)
     assert gone.failed == 0, gone.text
     assert not [path for path in tmp_path.rglob(f"{UNIT}*") if path.is_file() or path.is_symlink()]
+    assert not [path for path in metrics if path.exists()], "frozen series would keep alerts alive"

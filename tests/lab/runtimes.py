@@ -85,7 +85,7 @@ def links(lab: Lab) -> list[str]:
 
 
 def kata(lab: Lab, folder: Path) -> None:
-    """Checked first, installed from one archive, upgraded to the other, run again, removed."""
+    """Checked first, installed from one archive, upgraded to the other, run again, taken back to the first, removed."""
     archives = {kind: archive(folder, kind) for kind in LAYOUTS}
     given = {"archives": list(archives.values())}
     old, new = (
@@ -106,6 +106,9 @@ def kata(lab: Lab, folder: Path) -> None:
     assert all(re.search(rf"^{name} ", loaded, re.MULTILINE) for name in ("kvm_amd", "vhost_vsock", "vhost_net"))
     again = counts(role(lab, folder, "kata", **new))
     assert (again["changed"], again["failed"]) == (0, 0)
+    assert counts(role(lab, folder, "kata", **old))["failed"] == 0
+    assert links(lab) == list(LAYOUTS["xz"])[:2]
+    assert lab.ssh(VM, "ls /opt/kata/bin").split() == ["containerd-shim-kata-v2", "kata-runtime"]
     assert counts(role(lab, folder, "kata", kata_state="absent"))["failed"] == 0
     left = "ls -d /opt/kata /usr/local/bin/containerd-shim-kata-v2 /etc/containerd/conf.d/kata.toml"
     assert lab.ssh(VM, f"{left} 2>/dev/null", check=False) == ""

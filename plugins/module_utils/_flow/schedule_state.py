@@ -72,7 +72,7 @@ class State:
         self.runs[outcome] = self.runs.get(outcome, 0) + 1
 
     def ended(self, outcome: str, status: int, begin: datetime, end: datetime) -> None:
-        """A run, or one that could not begin because the store was away."""
+        """A run, or one that the store was away from or refused."""
         self.skipped(outcome)
         self.started_at, self.ended_at = format_time(begin), format_time(end)
         self.outcome, self.status = outcome, status
@@ -115,7 +115,7 @@ class State:
             gauge("last_end_timestamp_seconds", "When the last run ended.", moment(self.ended_at)),
             gauge("last_success_timestamp_seconds", "When the last run succeeded.", moment(self.succeeded_at)),
             gauge("last_duration_seconds", "How long the last run took.", self.seconds),
-            gauge("last_exit_status", "Exit status of the last run; 124 is the time limit, 75 no store.", self.status),
+            gauge("last_exit_status", "Exit status of the last run; 124 is the time limit.", self.status),
             gauge("consecutive_failures", "Runs that failed one after another.", self.failures),
             gauge("paused", "Whether the last tick found the schedule paused.", int(self.paused)),
         ]

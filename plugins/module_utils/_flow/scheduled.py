@@ -4,8 +4,8 @@
 """One tick of a cell's schedule: whether a run may start, the run under a lease and a time limit, what is kept of it.
 
 The lease in the store keeps runs of one cell apart, on however many controllers; it is renewed while the run lasts, so
-a controller that dies gives it up within ``lease`` seconds. A pause is a lease too: it holds everywhere, and may end by
-itself.
+a controller that dies gives it up within ``lease`` seconds, and a run whose lease cannot be renewed is ended before
+another may take it. A pause is a lease too: it holds everywhere, and may end by itself.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import IO, Any
 
-from .._core.errors import InputError, StoreError, StoreUnavailable
+from .._core.errors import InputError, StoreError, StoreUnavailable, TenancyError
 from .._core.units import format_duration, format_time
 from .._store.connect import open_store
 from .._store.interface import Store
+from .lease import Lease
 from .schedule_state import State
 
-# Exit statuses: as `timeout` says it, and as sysexits.h says "try again later".
-TIMED_OUT, UNAVAILABLE, LOST = 124, 75, 1
+# Exit statuses: as `timeout` says it, and as sysexits.h says "try again later" and "configured wrongly".
+TIMED_OUT, UNAVAILABLE, REFUSED, LOST = 124, 75, 78, 1
 FOREVER = 100 * 365 * 86400.0
 _POLL = 0.2
 
@@ -130,28 +131,30 @@ class Scheduler:
 
     # -- running ------------------------------------------------------------------------------------------------------
     def tick(self) -> int:
-        """Run if it may, and say why not if it may not; the exit status. A run that was not due is no failure."""
-        settings = self.settings
+        """Run if it may, and say why not if it may not; the exit status. A run that was not due is no failure, a store
+        that cannot be used is one."""
+        settings, begin = self.settings, self.clock()
         state = State.read(settings.folder)
+        lease = Lease(settings.run_lease, self.owner, settings.lease, self.clock, lambda: open_store(settings.store))
         try:
             with open_store(settings.store) as store:
-                why = self._not_now(store, state)
+                why = self._not_now(store, state, lease)
                 if why:
                     return self._skip(state, *why)
-                return self._leased(store, state)
-        except StoreUnavailable as error:
-            self.tell(f"{settings.cell}: not run: {error}")
-            self._ended(state, "no store", UNAVAILABLE, self.clock())
-            return UNAVAILABLE
+                return self._leased(store, state, lease)
+        except TenancyError as error:
+            self.tell(f"{settings.cell}: {error}")
+            status = UNAVAILABLE if isinstance(error, StoreUnavailable) else REFUSED
+            return self._ended(state, "no store", status, begin)
 
-    def _not_now(self, store: Store, state: State) -> tuple[str, str] | None:
+    def _not_now(self, store: Store, state: State, lease: Lease) -> tuple[str, str] | None:
         paused = self._held(store, self.settings.pause_lease)
         if paused is not None:
             return "paused", f"paused by {paused['owner']} until {format_time(paused['expires_at'])}"
         if state.not_before and format_time(self.clock()) < state.not_before:
             return "backing off", f"{state.failures} runs failed one after another; waiting until {state.not_before}"
-        if not store.acquire(self.settings.run_lease, self.owner, self.settings.lease, self.clock()):
-            running = self._held(store, self.settings.run_lease)
+        if not lease.take(store):
+            running = self._held(store, lease.name)
             return "overlap", f"a run of {running['owner'] if running else 'another'} is under way"
         return None
 
@@ -161,16 +164,22 @@ class Scheduler:
         self._keep(state)
         return 0
 
-    def _leased(self, store: Store, state: State) -> int:
-        settings, begin = self.settings, self.clock()
+    def _leased(self, store: Store, state: State, lease: Lease) -> int:
+        begin = self.clock()
         try:
-            outcome, status = self._run(store, state, begin)
+            with lease:
+                return self._ended(state, *self._run(state, lease, begin), begin)
         finally:
-            store.release(settings.run_lease, self.owner)
-        self._ended(state, outcome, status, begin)
-        return status
+            self._give_back(store, lease)
 
-    def _ended(self, state: State, outcome: str, status: int, begin: datetime) -> None:
+    def _give_back(self, store: Store, lease: Lease) -> None:
+        """What came of the run is not changed by a store that goes away at its end."""
+        try:
+            store.release(lease.name, self.owner)
+        except StoreError as error:
+            self.tell(f"{self.settings.cell}: the lease is not given back, and runs out by itself: {error}")
+
+    def _ended(self, state: State, outcome: str, status: int, begin: datetime) -> int:
         settings, now = self.settings, self.clock()
         state.ended(outcome, status, begin, now)
         if state.failures:
@@ -180,81 +189,72 @@ class Scheduler:
         else:
             self.tell(f"{settings.cell}: {outcome} in {format_duration((now - begin).total_seconds())}")
         self._keep(state)
+        return status
 
     def _keep(self, state: State) -> None:
         state.write(self.settings.folder)
         if self.settings.metrics:
             state.export(self.settings.metrics, self.settings.cell)
 
-    def _run(self, store: Store, state: State, begin: datetime) -> tuple[str, int]:
+    def _run(self, state: State, lease: Lease, begin: datetime) -> tuple[str, int]:
         """Run the command in a process group of its own until it ends, its time is over, or it must stop."""
         settings = self.settings
         log = state.open_log(settings.folder, format_time(begin), settings.logs)
         self.tell(f"{settings.cell}: running, log in {log.name}")
         environment = {**os.environ, "TENANCY_STORE": settings.store} if settings.store else dict(os.environ)
-        previous = signal.signal(signal.SIGTERM, lambda number, _frame: self.stopped.append(number))
+        stop = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             with log:
-                return self._watch(store, self.launch(settings.command, environment, log))
+                return self._watch(lease, self.launch(settings.command, environment, log))
         except OSError as error:
             self.tell(f"{settings.cell}: {settings.command[0]} cannot be run: {error.strerror}")
             return "failed", 127
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            for number, previous in stop.items():
+                signal.signal(number, previous)
 
-    def _watch(self, store: Store, process: subprocess.Popen[bytes]) -> tuple[str, int]:
-        settings = self.settings
-        deadline = time.monotonic() + settings.limit
-        renewal = Renewal(store, settings, self.owner, self.clock)
-        while process.poll() is None:
-            why = self._must_end(deadline, renewal)
-            if why:
-                _end(process, settings.grace)
-                return why
-            time.sleep(_POLL)
+    def _stop(self, number: int, _frame: object) -> None:
+        self.stopped.append(number)
+
+    def _watch(self, lease: Lease, process: subprocess.Popen[bytes]) -> tuple[str, int]:
+        deadline = time.monotonic() + self.settings.limit
+        try:
+            while process.poll() is None:
+                why = self._must_end(deadline, lease)
+                if why:
+                    self._end(process, lease)
+                    return why
+                time.sleep(_POLL)
+        except BaseException:
+            # In a session of its own it would go on, and without its lease.
+            self._end(process, lease)
+            raise
         status = process.returncode
         return ("succeeded", 0) if status == 0 else ("failed", status if status > 0 else 128 - status)
 
-    def _must_end(self, deadline: float, renewal: Renewal) -> tuple[str, int] | None:
+    def _must_end(self, deadline: float, lease: Lease) -> tuple[str, int] | None:
+        if lease.error is not None:
+            raise lease.error
         if self.stopped:
             return "stopped", 128 + self.stopped[0]
         if time.monotonic() > deadline:
             return "time limit", TIMED_OUT
-        return None if renewal.keep() else ("lease lost", LOST)
+        # Ending it takes time too, in which nobody else may have the lease.
+        return ("lease lost", LOST) if lease.left() < min(self.settings.grace, lease.seconds / 3) else None
+
+    def _end(self, process: subprocess.Popen[bytes], lease: Lease) -> None:
+        """End the process with all that it has started. What is left of them is killed after the time of grace, and
+        before another may have the lease."""
+        _signal(process, signal.SIGTERM)
+        killed_at = time.monotonic() + self.settings.grace
+        while process.poll() is None and time.monotonic() < killed_at and lease.left() > _POLL:
+            time.sleep(_POLL)
+        _signal(process, signal.SIGKILL)
+        process.wait()
 
 
-class Renewal:
-    """A lease that is renewed every third of its time. A store that is away is tried again until the lease has run
-    out."""
-
-    def __init__(self, store: Store, settings: Settings, owner: str, clock: Callable[[], datetime]) -> None:
-        self._store, self._settings, self._owner, self._clock = store, settings, owner, clock
-        self._renewed = self._tried = time.monotonic()
-
-    def keep(self) -> bool:
-        """Renew it if it is time; whether it is still ours."""
-        now, lease = time.monotonic(), self._settings.lease
-        if now - self._tried < lease / 3:
-            return True
-        self._tried = now
-        try:
-            if not self._store.acquire(self._settings.run_lease, self._owner, lease, self._clock()):
-                return False
-        except StoreUnavailable:
-            return now - self._renewed < lease
-        self._renewed = now
-        return True
-
-
-def _end(process: subprocess.Popen[bytes], grace: float) -> None:
-    """End the process with all that it has started; what outlives it in its group is killed in the second turn."""
-    for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, None)):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(timeout=wait)
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait()
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return  # all of them have ended

@@ -20,6 +20,8 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect 
 from pymongo.errors import OperationFailure
 from servers import Server
 
+from playbooks import HERE, Play, run_playbook
+
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = ROOT / "roles" / "profile_store" / "files" / "replica_set.py"
 
@@ -111,3 +113,57 @@ def test_users_with_least_privilege(tmp_path: Path) -> None:
         assert make(server, "sec/ond@")["actions"] == ["set roles"]
     finally:
         server.stop()
+
+
+# What stands for python3 on a member: it keeps what the role said, leaves TLS out, whose files need the host to
+# themselves, and runs the program.
+PYTHON = """#!{python}
+import json, subprocess, sys
+settings = json.load(sys.stdin)
+with open("{said}", "w", encoding="utf-8") as handle:
+    json.dump(settings, handle)
+settings["tls"] = None
+sys.exit(subprocess.run([sys.executable, *sys.argv[1:]], input=json.dumps(settings).encode()).returncode)
+"""
+
+
+def members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int, *first: dict[str, Any]) -> Play:
+    """The last part of the role on two hosts, of which one has an address of its own."""
+    programs = tmp_path / "bin"
+    programs.mkdir(exist_ok=True)
+    (programs / "python3").write_text(PYTHON.format(python=sys.executable, said=tmp_path / "said"), encoding="utf-8")
+    (programs / "python3").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    hosts = {"db1": HERE, "db2": {**HERE, "profile_store_address": "192.0.2.2"}}
+    users = {"ansible.builtin.include_role": {"name": "predictive.tenancy.profile_store", "tasks_from": "users.yml"}}
+    book = [{"hosts": "all", "gather_facts": False, "tasks": [*first, users]}]
+    (tmp_path / "members.yml").write_text(json.dumps(book), encoding="utf-8")
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
+    given = {"profile_store_port": port, "profile_store_admin_password": "4dmin", "profile_store_password": "s3cret"}
+    return run_playbook(tmp_path / "members.yml", tmp_path, given, inventory=tmp_path / "hosts.json")
+
+
+def test_the_members_of_the_replica_set_and_its_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(tmp_path / "mongo").start()
+    try:
+        done = members(tmp_path, monkeypatch, server.port)
+        assert (done.failed, done.changed) == (0, 1), done.text
+        said = json.loads((tmp_path / "said").read_text(encoding="utf-8"))
+        assert said["replica_set"] == {
+            "name": "tenancy",
+            "members": [f"db1:{server.port}", f"192.0.2.2:{server.port}"],
+        }
+        assert said["tls"] == {"ca": "/etc/mongodb/ca.pem"}
+        with server.client() as client:
+            assert [user["user"] for user in client.tenancy.command("usersInfo")["users"]] == ["tenancy"]
+        again = members(tmp_path, monkeypatch, server.port)
+        assert (again.failed, again.changed) == (0, 0), again.text
+    finally:
+        server.stop()
+
+
+def test_a_member_that_failed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = {"ansible.builtin.fail": {"msg": "no disk"}, "when": "inventory_hostname == 'db2'"}
+    done = members(tmp_path, monkeypatch, 9, broken)
+    assert "db2 failed: mend them" in " ".join(done.text.split()), done.text
+    assert not (tmp_path / "said").exists()

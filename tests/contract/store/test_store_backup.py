@@ -28,6 +28,8 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._store.interfac
 )
 from servers import Server
 
+from playbooks import Play, run_playbook
+
 ROOT = Path(__file__).resolve().parents[3]
 MODULE = "ansible_collections.predictive.tenancy.plugins.modules.store_backup"
 NOW = datetime(2026, 3, 2, 9, 0, 0, 1000, tzinfo=timezone.utc)
@@ -182,3 +184,79 @@ def test_the_playbooks_on_a_secured_server(tmp_path: Path, secured_server: Serve
     password = first.partition(":")[2].partition(":")[2].partition("@")[0]
     assert len(password) > 5
     assert all(password not in output for output in outputs), "the password is printed"
+
+
+def keep_two(tmp_path: Path, uri: str, *through: str) -> Play:
+    path = tmp_path / "kept" / "store.backup"
+    given = {"store_backup_path": str(path), "store_backup_keep": 2}
+    return run_playbook(
+        ROOT / "playbooks" / "store_backup.yml", tmp_path / "play", given, through=through, TENANCY_STORE=uri
+    )
+
+
+def kept(tmp_path: Path) -> dict[str, str]:
+    """The backups beside each other, each by the one profile that it holds."""
+    found = {}
+    for path in sorted((tmp_path / "kept").iterdir()):
+        rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()[1:]]
+        found[path.name] = next(row[1]["key"] for row in rows if row[0] == "profiles")
+    return found
+
+
+def holds(uri: str, name: str, size: int = 0) -> None:
+    """Let the store hold one profile of a name, and so much that cannot be compressed."""
+    with open_store(uri) as store:
+        for profile in store.find("profiles"):
+            store.delete("profiles", profile["key"])
+        store.insert("profiles", {"key": name})
+        store.put_arrays([Array("forecast/p/cpu", "<f4", (size // 4,), os.urandom(size))])
+
+
+def test_older_backups_stay_when_saving_fails(tmp_path: Path) -> None:
+    """A disk that is full: in a mount namespace, a folder of 64 KiB."""
+    uri, folder = f"sqlite://{tmp_path}/store.db", tmp_path / "kept"
+    folder.mkdir()
+    holds(uri, "first")
+    assert keep_two(tmp_path, uri).failed == 0
+    holds(uri, "second", 1 << 17)
+    script = f"""
+        cp {folder}/store.backup {tmp_path}/before
+        mount -t tmpfs -o size=64k none {folder} && cp {tmp_path}/before {folder}/store.backup
+        "$@"; status=$?
+        ls -A {folder} > {tmp_path}/listing; cmp {folder}/store.backup {tmp_path}/before || exit 99
+        exit $status
+    """
+    root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    done = keep_two(tmp_path, uri, "unshare", "--mount", *root, "sh", "-c", script, "sh")
+    assert done.failed == 1, done.text
+    assert "No space left" in done.text
+    assert (tmp_path / "listing").read_text(encoding="utf-8").split() == ["store.backup"]
+
+
+def test_a_rotation_that_was_killed_is_finished(tmp_path: Path) -> None:
+    """Wherever it was killed; three stay, the oldest goes."""
+    uri, folder = f"sqlite://{tmp_path}/store.db", tmp_path / "kept"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        holds(uri, name)
+        assert keep_two(tmp_path, uri).failed == 0
+    wanted = {"store.backup": "d", "store.backup.1": "c", "store.backup.2": "b"}
+    assert kept(tmp_path) == {"store.backup": "c", "store.backup.1": "b", "store.backup.2": "a"}
+    holds(uri, "d")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    run(tmp_path, uri, tmp_path / "new", "saved")
+    new = (tmp_path / "new").read_bytes()
+    last, first, second = (before[f"store.backup{end}"] for end in ("", ".1", ".2"))
+    for names in (
+        {"store.backup.new": new, "store.backup": last, "store.backup.1": first, "store.backup.2": second},
+        {"store.backup.new": new, "store.backup": last, "store.backup.2": first},
+        {"store.backup.new": new, "store.backup.1": last, "store.backup.2": first},
+    ):
+        for path in folder.iterdir():
+            path.unlink()
+        for name, data in names.items():
+            (folder / name).write_bytes(data)
+        done = keep_two(tmp_path, uri)
+        assert done.failed == 0, done.text
+        assert kept(tmp_path) == wanted
+    assert keep_two(tmp_path, uri).changed == 0
