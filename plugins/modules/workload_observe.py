@@ -230,8 +230,8 @@ options:
 notes:
   - The profile of a record is the one of its workload whose parameters (see
     O(predictive.tenancy.workload_profile#module:profiles[].parameters)) it all carries, of several the one with the
-    most. If two profiles fit alike the record is refused as ambiguous. If none fits, the record is of an unknown workload
-    (see O(create_profiles)), even where profiles of that workload with other parameters are known.
+    most. If two profiles fit alike the record is refused as ambiguous. If none fits, the record counts as of an unknown
+    workload (see O(create_profiles)), even where that workload has profiles with other parameters.
   - A sample whose hour was already downsampled is left out and counted in RV(results[].late).
 seealso:
   - module: predictive.tenancy.workload_profile
