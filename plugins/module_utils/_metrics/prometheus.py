@@ -115,10 +115,14 @@ def _ask(wanted: Range, begin: float, end: float, fetch: Fetch) -> list[Series]:
     if answer.get("status") != "success":
         text = f"Prometheus refused the query {wanted.query!r}: {answer.get('error') or f'HTTP {status}'}"
         raise InputError(text, item=where)
-    data = answer["data"]
-    if data.get("resultType") != "matrix":
-        raise InputError(f"the query {wanted.query!r} gives a {data.get('resultType')}, no range of points", item=where)
-    return [_series(item) for item in data["result"]]
+    try:
+        kind = answer["data"]["resultType"]
+        found = [_series(item) for item in answer["data"]["result"]] if kind == "matrix" else []
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the answer is none of Prometheus' ({error!r})", item=where, hint="check the URL") from None
+    if kind != "matrix":
+        raise InputError(f"the query {wanted.query!r} gives a {kind}, no range of points", item=where)
+    return found
 
 
 def _json(body: bytes) -> Any:

@@ -42,7 +42,8 @@ def _time(value: datetime, path: str) -> datetime:
     return from_milliseconds(to_milliseconds(value))
 
 
-def _text(value: str, path: str) -> str:
+def check_text(value: str, path: str) -> str:
+    """The text, if it is Unicode that both stores take. Raises InputError."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -53,7 +54,7 @@ def _text(value: str, path: str) -> str:
 def _name(value: object, path: str) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
         raise InputError(f"the field name {value!r} cannot be stored", item=path, hint="use text without NUL")
-    return _text(str(value), path)
+    return check_text(str(value), path)
 
 
 def check_number(value: float, path: str) -> float:
@@ -69,7 +70,7 @@ def _clean(value: Any, path: str, depth: int) -> Any:
     if value is None or value is True or value is False:
         return value
     if value.__class__ is str:
-        return _text(value, path)
+        return check_text(value, path)
     if value.__class__ in (int, float):
         return check_number(value, path)
     if isinstance(value, datetime):
@@ -130,7 +131,7 @@ def _cleaned(value: Any, path: str) -> Any:
 
 def clean_key(key: object, kind: str) -> str:
     """A key that both stores take: 1 to 512 bytes of UTF-8 without NUL. Raises InputError."""
-    if not isinstance(key, str) or not key or "\0" in key or len(_text(key, kind).encode()) > MAX_KEY:
+    if not isinstance(key, str) or not key or "\0" in key or len(check_text(key, kind).encode()) > MAX_KEY:
         raise InputError(f"{key!r} is no key", item=kind, hint=f"use 1 to {MAX_KEY} bytes of text without NUL")
     return str(key)
 

@@ -132,6 +132,8 @@ def test_unknown_kinds_and_fields_are_refused(store: Store) -> None:
         list(store.find("tenants", {"priority": "5"}))
     with pytest.raises(InputError):
         list(store.find("tenants", {"vm": {"$ne": ""}}))  # no query language comes in this way
+    with pytest.raises(InputError, match=r"profiles\.workload"):
+        list(store.find("profiles", {"workload": "\ud83d"}))
 
 
 def test_optimistic_versions(store: Store) -> None:
