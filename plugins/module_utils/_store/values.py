@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -24,6 +25,12 @@ _MILLISECOND = timedelta(milliseconds=1)
 _SPECIAL = re.compile(r"[%.$]")
 _ESCAPED = re.compile(r"%(25|2E|24)")
 _RESERVED = ("key", "version", "schema", "_id")
+
+
+def first_version() -> int:
+    """The version that a document or a bucket begins with: a number that no earlier one of its key has been at, since
+    who read that one must not overwrite this one. Readers of JSON keep it (53 bits), with room for all later ones."""
+    return 1 + secrets.randbits(52)
 
 
 def to_milliseconds(moment: datetime) -> int:
