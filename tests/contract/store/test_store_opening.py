@@ -28,7 +28,7 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors im
     StoreUnavailable,
     TenancyError,
 )
-from ansible_collections.predictive.tenancy.plugins.module_utils._store import documents
+from ansible_collections.predictive.tenancy.plugins.module_utils._store import documents, sqlite_connection
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import (
     Counts,
@@ -159,6 +159,37 @@ def test_a_read_only_store_is_not_touched(uri: str) -> None:
     with open_store(uri) as store:
         assert store.get("plans", "p") == inserted
         assert len(list(store.read_usage(["web"], *ALWAYS))) == 1
+
+
+@pytest.mark.parametrize("journal", ["", "PRAGMA journal_mode=WAL"])
+def test_a_file_that_another_process_is_still_making_is_an_empty_store(tmp_path: Path, journal: str) -> None:
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(journal)
+        path.touch()
+        before = path.read_bytes()
+        with open_store(f"sqlite://{path}", read_only=True) as store:
+            assert store.get("profiles", "web") is None
+            assert list(store.find("tenants", {"cell": "a"})) == []
+            times = array("d", [NOW.timestamp()])
+            assert store.append_usage([UsageBatch("web", "", times, {"cpu": array("d", [1.0])})]) == Counts(new=1)
+            with pytest.raises(StoreError, match="for reading only"):
+                store.insert("plans", {"key": "q"})
+        assert path.read_bytes() == before
+    with open_store(f"sqlite://{path}") as store:
+        store.insert("plans", {"key": "q"})
+    with open_store(f"sqlite://{path}", read_only=True) as store:
+        assert store.keys("plans") == ["q"]
+
+
+def test_a_migration_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(opened: sqlite3.Connection, _version: int) -> None:
+        opened.execute("ROLLBACK")  # as SQLite does by itself then
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite_connection, "migrate", full)
+    with pytest.raises(StoreUnavailable, match=r"database or disk is full \(make room"):
+        open_store(f"sqlite://{tmp_path}/store.db")
 
 
 def test_a_store_is_not_carried_over_fork(one_uri: str) -> None:
