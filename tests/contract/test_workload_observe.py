@@ -362,7 +362,10 @@ def test_retention_downsamples_and_removes(tmp_path: Path, arguments: dict[str, 
     assert list(batch.values["cpu"][hours:]) == list(batch.peaks["cpu"][hours:])
 
 
-def test_old_plans_and_decisions_are_removed(tmp_path: Path, arguments: dict[str, Any]) -> None:
+CELLS = ("east", "east-2", "east-3", "east-20260101T000000", "east-99", "east_3", "west")
+
+
+def test_what_is_over_for_long_is_removed(tmp_path: Path, arguments: dict[str, Any]) -> None:
     """As tenant_rebalance and tenant_admit keep them: one of each every day, in cells whose names begin alike."""
     kept = []
     with open_store(arguments["store"]) as store:
@@ -371,22 +374,26 @@ def test_old_plans_and_decisions_are_removed(tmp_path: Path, arguments: dict[str
             state = {45: "applying", 50: "recommended"}.get(days, "superseded")
             expires = moment + timedelta(hours=1) if days < 58 else START
             state = "recommended" if days == 58 else state
-            for cell in ("east", "east-2", "east_3", "west"):
+            for cell in CELLS:
                 plan = {"key": f"{cell}-{moment:%Y%m%dT%H%M%S}-0a1b2c", "cell": cell, "state": state, "actions": []}
                 store.insert("plans", {**plan, "created_at": moment, "expires_at": expires})
                 kept += [plan["key"]] if days < 30 or days in (45, 58) else []
             store.insert("decisions", {"key": f"{format_time(moment)}/admit/web_1", "kind": "admit", "at": moment})
+            left = {"state": "absent", "left_at": moment}
+            store.insert("tenants", {"key": f"web_{days}", "profile": "web", "admitted_at": moment, **left})
+        store.insert("tenants", {"key": "web_old", "profile": "web", "state": "running", "admitted_at": moment})
     usage = [{"workload": "web", "time": "2026-03-01T23:00:00Z", "cpu": "1"}]
     wanted = {**arguments, "usage": usage, "retention": {"plans": "30d"}, "now": "2026-03-01T23:30:00Z"}
     checked = run_module("workload_observe", wanted, tmp_path, check=True)
     done = run_module("workload_observe", wanted, tmp_path)
     assert done["results"][-1] == checked["results"][-1]
     assert done["results"][-1]["actions"] == ["remove"]
-    assert done["results"][-1]["diff"]["after"] == {"plans": 4 * (30 - 2) + 30}
+    assert done["results"][-1]["diff"]["after"] == {"plans": len(CELLS) * (30 - 2) + 30, "tenants": 30}
     assert run_module("workload_observe", wanted, tmp_path)["changed"] is False
     with open_store(arguments["store"]) as store:
         assert store.keys("plans") == sorted(kept)
         assert len(store.keys("decisions")) == 30
+        assert store.keys("tenants") == sorted(["web_old", *(f"web_{days}" for days in range(30))])
 
 
 def test_the_store_is_named_by_the_environment(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ profiles   key = name; workload (str), parameters {name: value}, dependencies {o
            match {profile, distance, ambiguous [], checked_at, stage} (nullable)
 tenants    key = name; profile, request (nullable), vm, cell, state (running|paused|absent), priority, cpu {cores,
            weight}, memory {low, high, max}, io {weight, read, write}, pids, sandbox {...}, claim (nullable),
-           admitted_at, resized_at, moved_at, moving_to (nullable)
+           admitted_at, resized_at, moved_at, moving_to (nullable); of absent ones left_at, left_because
 shadows    key = name; profile, vm, cell, tier, state (waiting|claimed|expired), expected_at, ready_by, expires_at,
            memory (bytes held), sandbox {...}
 vms        key = name; cell, zone, host, capacity {cpu, memory, io_read, io_write}, provides {os, libraries []},
