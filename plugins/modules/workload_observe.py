@@ -221,7 +221,9 @@ options:
         type: str
         default: 800d
       plans:
-        description: Plans that came to their end, and decisions, are removed when they are older than this.
+        description:
+          - Plans that came to their end, decisions, and tenants that left, are removed when they are older than this.
+            Samples of a removed tenant need their workload or profile again.
         type: str
         default: 90d
   now:
@@ -230,7 +232,8 @@ options:
 notes:
   - The profile of a record is the one of its workload whose parameters (see
     O(predictive.tenancy.workload_profile#module:profiles[].parameters)) it all carries, of several the one with the
-    most. If two profiles fit alike the record is refused as ambiguous.
+    most. If two profiles fit alike the record is refused as ambiguous. If none fits, the record counts as of an unknown
+    workload (see O(create_profiles)), even where that workload has profiles with other parameters.
   - A sample whose hour was already downsampled is left out and counted in RV(results[].late).
 seealso:
   - module: predictive.tenancy.workload_profile
@@ -321,7 +324,7 @@ results:
     diff:
       description:
         - Numbers of records by what became of them. For V(retention), of days of a series that were downsampled and
-          removed, and of plans and decisions that were removed.
+          removed, of plans and decisions (C(plans)), and of tenants that had left (C(tenants)), that were removed.
       returned: always
       type: dict
       sample: {before: {new: 0}, after: {new: 32256}}

@@ -58,7 +58,7 @@ profiles:
   elements: dict
   sample:
     - name: nightly_report
-      version: 3
+      version: 3190447021586347
       workload: registry.example.org/report
       parameters: {size: large}
       dependencies: {os: null, libraries: [], workloads: []}
@@ -85,10 +85,10 @@ profiles:
       type: str
       sample: nightly_report
     version:
-      description: How often the stored profile was written.
+      description: A number that each write of the stored profile raises by one. It begins anywhere.
       returned: always
       type: int
-      sample: 3
+      sample: 3190447021586347
     workload:
       description: The code that requests ask to run.
       returned: always

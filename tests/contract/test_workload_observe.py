@@ -152,6 +152,53 @@ def test_bad_rows_are_named_and_the_good_ones_kept(tmp_path: Path, arguments: di
     assert list(batch.values["cpu"]) == [0.5, 0.25]
 
 
+BAD_SAMPLES = (
+    ({"profile": "web", "tenant": "web-7c9f"}, "'web-7c9f': not a valid name"),
+    ({"workload": "web", "tenant": "Web"}, "'Web': not a valid name"),
+    ({"workload": "\ud83d"}, "the text cannot be stored"),
+    ({"profile": "\ud83d"}, "not a valid name"),
+    ({"tenant": "\ud83d"}, "not a valid name"),
+    ({"workload": "web", "cpu": 10**400}, "is not a number of cores"),
+    ({"workload": "web", "memory": {"a": 1}}, "memory: "),
+    ({"workload": "web", "time": "0001-01-01T00:00:00+14:00"}, "is not a time"),
+    ({"workload": "web", "time": float("nan")}, "is not a time"),
+    ({"workload": "web", "time": None}, "is not a time"),
+)
+BAD_REQUESTS = (
+    ({"workload": "\ud83d"}, "the text cannot be stored"),
+    ({"profile": "web", "parameters": {"size": float("nan")}}, "the parameters cannot be stored"),
+    ({"workload": "web", "parameters": {"size": float("inf")}}, "the parameters cannot be stored"),
+    ({"workload": "web", "parameters": '{"size": NaN}'}, "the parameters cannot be stored"),
+    ({"workload": "web", "parameters": "["}, "is no JSON"),
+)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_no_bad_record_costs_a_good_one(tmp_path: Path, arguments: dict[str, Any], check: bool) -> None:
+    time = "2026-03-01T00:00:00Z"
+    deep = '{"workload": "web", "time": 0, "parameters": %s}'
+    nested = [deep % ('{"a":' * depth + "1" + "}" * depth) for depth in (980, 100_000)]
+    files = []
+    for kind, bad in (("usage", BAD_SAMPLES), ("requests", BAD_REQUESTS)):
+        value = {"cpu": 1} if kind == "usage" else {}
+        good = [json.dumps({"profile": "web", "time": f"2026-03-01T00:0{minute}:00Z", **value}) for minute in (0, 5)]
+        rows = [json.dumps({"time": time, **row}) for row, _error in bad] + (nested if kind == "requests" else [])
+        path = write(tmp_path / f"{kind}.jsonl", good[0], *rows, good[1])
+        files.append({"path": path, "kind": kind, "format": "jsonl"})
+    files.append({"path": day_of_usage(tmp_path / "later.csv"), "kind": "usage"})
+    done = run_module("workload_observe", {**arguments, "files": files}, tmp_path, check=check)
+    assert done["failed"] is True
+    usage, requests, later, retention = done["results"]
+    assert (usage["new"], usage["refused"]) == (2, len(BAD_SAMPLES)), usage
+    assert (requests["new"], requests["refused"]) == (2, len(BAD_REQUESTS) + len(nested)), requests
+    assert later["records"] == 288, "the next source is read"
+    assert retention["kind"] == "retention"
+    for item, bad in ((usage, BAD_SAMPLES), (requests, BAD_REQUESTS)):
+        for line, (_row, error) in enumerate(bad, start=2):
+            assert f"{item['name']}:{line}: " in item["error"]
+            assert error in item["error"]
+
+
 def test_only_the_first_twenty_errors_are_listed(tmp_path: Path, arguments: dict[str, Any]) -> None:
     path = write(tmp_path / "usage.csv", "workload,time,cpu", *["web,never,1"] * 50)
     done = run_module("workload_observe", {**arguments, "files": [{"path": path, "kind": "usage"}]}, tmp_path)
@@ -315,7 +362,10 @@ def test_retention_downsamples_and_removes(tmp_path: Path, arguments: dict[str, 
     assert list(batch.values["cpu"][hours:]) == list(batch.peaks["cpu"][hours:])
 
 
-def test_old_plans_and_decisions_are_removed(tmp_path: Path, arguments: dict[str, Any]) -> None:
+CELLS = ("east", "east-2", "east-3", "east-20260101T000000", "east-99", "east_3", "west")
+
+
+def test_what_is_over_for_long_is_removed(tmp_path: Path, arguments: dict[str, Any]) -> None:
     """As tenant_rebalance and tenant_admit keep them: one of each every day, in cells whose names begin alike."""
     kept = []
     with open_store(arguments["store"]) as store:
@@ -324,22 +374,26 @@ def test_old_plans_and_decisions_are_removed(tmp_path: Path, arguments: dict[str
             state = {45: "applying", 50: "recommended"}.get(days, "superseded")
             expires = moment + timedelta(hours=1) if days < 58 else START
             state = "recommended" if days == 58 else state
-            for cell in ("east", "east-2", "east_3", "west"):
+            for cell in CELLS:
                 plan = {"key": f"{cell}-{moment:%Y%m%dT%H%M%S}-0a1b2c", "cell": cell, "state": state, "actions": []}
                 store.insert("plans", {**plan, "created_at": moment, "expires_at": expires})
                 kept += [plan["key"]] if days < 30 or days in (45, 58) else []
             store.insert("decisions", {"key": f"{format_time(moment)}/admit/web_1", "kind": "admit", "at": moment})
+            left = {"state": "absent", "left_at": moment}
+            store.insert("tenants", {"key": f"web_{days}", "profile": "web", "admitted_at": moment, **left})
+        store.insert("tenants", {"key": "web_old", "profile": "web", "state": "running", "admitted_at": moment})
     usage = [{"workload": "web", "time": "2026-03-01T23:00:00Z", "cpu": "1"}]
     wanted = {**arguments, "usage": usage, "retention": {"plans": "30d"}, "now": "2026-03-01T23:30:00Z"}
     checked = run_module("workload_observe", wanted, tmp_path, check=True)
     done = run_module("workload_observe", wanted, tmp_path)
     assert done["results"][-1] == checked["results"][-1]
     assert done["results"][-1]["actions"] == ["remove"]
-    assert done["results"][-1]["diff"]["after"] == {"plans": 4 * (30 - 2) + 30}
+    assert done["results"][-1]["diff"]["after"] == {"plans": len(CELLS) * (30 - 2) + 30, "tenants": 30}
     assert run_module("workload_observe", wanted, tmp_path)["changed"] is False
     with open_store(arguments["store"]) as store:
         assert store.keys("plans") == sorted(kept)
         assert len(store.keys("decisions")) == 30
+        assert store.keys("tenants") == sorted(["web_old", *(f"web_{days}" for days in range(30))])
 
 
 def test_the_store_is_named_by_the_environment(tmp_path: Path) -> None:

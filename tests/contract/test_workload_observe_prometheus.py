@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+import socketserver
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -170,6 +173,49 @@ def test_what_goes_wrong_is_told_without_the_password(
     assert "cannot be reached" in errors[4]
     assert secret not in json.dumps(done), "the invocation is shown too, with -vvv and by AWX"
     assert len(read(arguments, "shop").times) > 200
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """The URL of a server that says these bytes to whoever asks, and hangs up."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.wfile.write(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+BROKEN = {
+    b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{": "IncompleteRead",
+    b"HTTP/1.1 503 Busy\r\nContent-Length: 1000\r\n\r\n{": "IncompleteRead",
+    b"SSH-2.0-OpenSSH_9.2\r\n": "BadStatusLine",
+    b"": "RemoteDisconnected",
+    b'HTTP/1.1 200 OK\r\n\r\n{"status": "success"}': "is none of Prometheus'",
+    b'HTTP/1.1 200 OK\r\n\r\n{"status": "success", "data": {"resultType": "matrix", "result": [1]}}': "is none of",
+}
+
+
+@pytest.mark.parametrize("answer", BROKEN)
+def test_an_answer_that_breaks_off_costs_no_other_source(
+    tmp_path: Path, arguments: dict[str, Any], answer: bytes
+) -> None:
+    usage = [{"workload": "web", "time": "2026-03-02T00:00:00Z", "cpu": 1}]
+    with answering(answer) as url:
+        broken = [{"url": url, "queries": [{**CPU, "query": "up"}], "start": "1h"}]
+        done = run_module("workload_observe", {**arguments, "usage": usage, "prometheus": broken}, tmp_path)
+    assert done["failed"] is True
+    assert [item["kind"] for item in done["results"]] == ["usage", "usage", "retention"]
+    assert BROKEN[answer] in done["results"][1]["error"]
+    assert read(arguments, "web").times
 
 
 @pytest.mark.parametrize("url", ["http://u:s3cr3t@[bad", "http://u:s3cr3t@host:port", "ftp://u:s3cr3t@host", "s3cr3t"])

@@ -53,7 +53,6 @@ def test_check_do_do_again_check_again(tmp_path: Path, arguments: dict[str, Any]
     assert run_module("workload_profile", wanted, tmp_path, check=True)["changed"] is False
     profile = stored(arguments, "nightly_report")
     assert profile is not None
-    assert profile["version"] == 1
     assert profile["bounds"]["cpu"] == {"min": 0.1, "max": 2.0}
     assert profile["bounds"]["memory"] == {"min": None, "max": 1024**3}
     assert profile["bounds"]["io_write"] == {"min": None, "max": 20_000_000}

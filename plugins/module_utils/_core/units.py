@@ -32,7 +32,7 @@ def _quantity(value: object, units: dict[str, float], what: str, example: str) -
     if match is None:
         try:
             number = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise InputError(f"{value!r} is not {what}", hint=f"write it like {example}") from None
         unit = ""
     else:
@@ -85,9 +85,9 @@ def parse_time(value: object) -> datetime:
             moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", value.strip()))
         else:
             raise ValueError(value)
+        moment = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
     except (ValueError, OverflowError, OSError):
         raise InputError(f"{value!r} is not a time", hint="write UTC ISO 8601 like 2026-01-31T09:00:00Z") from None
-    moment = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 

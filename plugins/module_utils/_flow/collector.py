@@ -1,7 +1,11 @@
 # Copyright (c) 2026, predictive.tenancy contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records of history made samples and requests: times, units and the profile they belong to."""
+"""Records of history made samples and requests: times, units and the profile they belong to.
+
+A record is checked as a whole when it is taken: the store takes what a collector gives it, so that one bad record costs
+no other.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from .._core.errors import InputError
 from .._core.names import tenant_name
 from .._core.plain import plain
 from .._core.units import parse_bytes, parse_cores, parse_rate, parse_time
+from .._store.events import canonical
 from .._store.interface import METRICS, RequestBatch, Store, UsageBatch
 from .profiles import Profiles
 
@@ -40,7 +45,7 @@ def number(value: object, metric: str) -> float:
         return math.nan
     try:
         parsed = float(value) if isinstance(value, (str, int, float)) and value is not True else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         parsed = math.nan
     if not 0 <= parsed <= _LARGEST:
         # With a unit, or wrong: the parser of the unit says what is wrong.
@@ -57,11 +62,13 @@ def parameters(value: object) -> dict[str, Any]:
         return {}
     try:
         mapping = json.loads(value) if isinstance(value, str) else value
+        if not isinstance(mapping, Mapping):
+            raise InputError("parameters: not a mapping of names to values", hint='write {"name": "value"}')
+        return {str(name): plain(item) for name, item in mapping.items()}
     except ValueError:
         raise InputError(f"parameters: {str(value)[:60]!r} is no JSON", hint='write {"name": "value"}') from None
-    if not isinstance(mapping, Mapping):
-        raise InputError("parameters: not a mapping of names to values", hint='write {"name": "value"}')
-    return {str(name): plain(item) for name, item in mapping.items()}
+    except RecursionError:
+        raise InputError("parameters: they are nested too deeply") from None
 
 
 class Collector:
@@ -98,7 +105,7 @@ class Collector:
 
     def _tenant(self, name: str) -> str | None:
         if name not in self._tenants:
-            document = self.store.get("tenants", tenant_name(name))
+            document = self.store.get("tenants", name)
             self._tenants[name] = document["profile"] if document else None
         return self._tenants[name]
 
@@ -117,6 +124,8 @@ class Collector:
     def add_usage(self, fields: Mapping[str, Any], moment: float) -> None:
         """Take one sample. Raises InputError, and takes nothing then."""
         tenant = str(fields.get("tenant") or "")
+        if tenant:
+            tenant_name(tenant)
         values = [number(fields.get(metric), metric) for metric in METRICS]
         key = (self._of_usage(fields, tenant), tenant)
         batch = self.usage.get(key)
@@ -130,10 +139,11 @@ class Collector:
     def add_request(self, fields: Mapping[str, Any], moment: float) -> None:
         """Take one request. Raises InputError, and takes nothing then."""
         given = parameters(fields.get("parameters"))
+        text = canonical(given, "parameters")
         if fields.get("profile"):
             name = self._profile("profile", str(fields["profile"]))
         elif fields.get("workload"):
-            name = self._profile("request", str(fields["workload"]), json.dumps(given, sort_keys=True))
+            name = self._profile("request", str(fields["workload"]), text)
         else:
             raise InputError("neither workload nor profile is given")
         batch = self.requests.setdefault(name, RequestBatch(name))

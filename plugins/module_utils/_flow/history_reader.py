@@ -81,7 +81,7 @@ def _lines(handle: IO[str], kind: str, path: str) -> Iterator[Record]:
 def _line(line: str, kind: str, place: str) -> Record:
     try:
         fields = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return Record(place, {}, f"no JSON: {error}")
     if not isinstance(fields, dict):
         return Record(place, {}, "no JSON object")

@@ -37,8 +37,8 @@ class Source:
 @dataclass(frozen=True)
 class Settings:
     """How a run takes history in: ``now``; samples later than ``skew`` seconds after it are refused. ``retention`` in
-    seconds: ``samples`` until they are downsampled to the hour, ``hourly``, ``requests`` and ``plans`` (with decisions)
-    until they are removed.
+    seconds: ``samples`` until they are downsampled to the hour, ``hourly``, ``requests`` and ``plans`` (with decisions
+    and tenants that left) until they are removed.
     ``rebase``: the time (UTC seconds) at which the history is cut, which its end is brought close to; None to leave
     times alone."""
 
@@ -215,7 +215,8 @@ class Observation:
             changes.add("downsample", "downsampled", 0, done["downsampled"])
         if done["removed"]:
             changes.add("remove", "removed", 0, done["removed"])
-        if pruned:
-            changes.add("remove", "plans", 0, pruned)
+        for what, count in pruned.items():
+            if count:
+                changes.add("remove", what, 0, count)
         nothing: dict[str, Any] = dict.fromkeys(("records", "new", "same", "replaced", "late", "expired", "refused"), 0)
         return result(changes, kind="retention", **nothing)

@@ -36,14 +36,16 @@ def name_for(workload: str, *, unique: bool = False) -> str:
     return text
 
 
+def _fits(profile: Document, workload: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether a request of a workload carries all parameters of a profile, with the same values."""
+    return profile["workload"] == workload and all(
+        name in parameters and parameters[name] == value for name, value in profile["parameters"].items()
+    )
+
+
 def most_specific(workload: str, parameters: Mapping[str, Any], candidates: Iterable[Document]) -> Document | None:
     """The profile that a request belongs to by its key, None without one. Raises InputError when it is ambiguous."""
-    fitting = [
-        (len(profile["parameters"]), profile)
-        for profile in candidates
-        if profile["workload"] == workload
-        and all(name in parameters and parameters[name] == value for name, value in profile["parameters"].items())
-    ]
+    fitting = [(len(profile["parameters"]), profile) for profile in candidates if _fits(profile, workload, parameters)]
     most = max((count for count, _profile in fitting), default=0)
     best = [profile for count, profile in fitting if count == most]
     if len(best) > 1:
@@ -88,7 +90,15 @@ class Profiles:
 
     def of_request(self, workload: str, parameters: Mapping[str, Any]) -> Document:
         """The profile of a request, made if there is none. Raises InputError when ambiguous, or none may be made."""
-        return most_specific(workload, parameters, self._of(workload)) or self._make(workload, None)
+        found = most_specific(workload, parameters, self._of(workload))
+        if found is not None:
+            return found
+        self._check(workload)
+        for name in (name_for(workload), name_for(workload, unique=True)):
+            made = self._insert(name, workload)
+            if made is not None and _fits(made, workload, parameters):
+                return made
+        raise InputError(f"no free name for a profile of {workload!r}", hint="declare it with workload_profile")
 
     def of_usage(self, workload: str) -> Document:
         """The profile that measurements of a whole workload belong to: its only one, or the one without parameters."""
@@ -96,10 +106,17 @@ class Profiles:
         return candidates[0] if len(candidates) == 1 else self.of_request(workload, {})
 
     def by_name(self, name: str) -> Document:
-        """The profile of that name, made if there is none."""
-        return self._named(tenant_name(name)) or self._make(name, name)
+        """The profile of that name, whatever its key, made if there is none."""
+        found = self._named(tenant_name(name))
+        if found is None:
+            self._check(name)
+            found = self._insert(name, name)
+        if found is None:
+            raise Conflict("another run removed it at the same time", item=f"profiles/{name}", hint="run again")
+        return found
 
-    def _make(self, workload: str, name: str | None) -> Document:
+    def _check(self, workload: str) -> None:
+        """Raise InputError where no profile may be made for a workload."""
         if not self.create:
             raise InputError(
                 f"there is no profile for {workload!r}",
@@ -107,26 +124,26 @@ class Profiles:
             )
         if len(workload.encode()) > 400 or not workload.strip():
             raise InputError(f"the workload {workload[:50]!r} is empty or longer than 400 bytes")
-        for candidate in (name or name_for(workload), name_for(workload, unique=True)):
-            made = self._insert(candidate, workload)
-            if made is not None:
-                return made
-        raise InputError(f"no free name for a profile of {workload!r}", hint="declare it with workload_profile")
 
     def _insert(self, name: str, workload: str) -> Document | None:
+        """The profile of a name, made for a workload where there is none; None if another run has just removed it."""
+        present = self._named(name)
+        if present is not None:
+            return present
         document = {"key": name, **profile_fields.defaults(name)}
         document.update(workload=workload, origin="observed", created_at=self.now)
-        present = self._named(name)
-        if present is None:
-            try:
-                present = document if self.dry else self.store.insert("profiles", document)
-                self.created.append(name)
-            except Conflict:
-                present = self.store.get("profiles", name)
-            self._by_name[name] = present
-            if present is not None and present["workload"] == workload:
-                self._by_workload.setdefault(workload, []).append(present)
-        return present if present is not None and present["workload"] == workload else None
+        try:
+            present = document if self.dry else self.store.insert("profiles", document)
+        except Conflict:
+            self._by_workload.clear()  # another run made it: what was read before is not all there is
+            del self._by_name[name]
+            return self._named(name)
+        # Read what else the workload has before it is added: a list of this one alone would hide the others.
+        others = [one for one in self._of(workload) if one["key"] != name]
+        self._by_workload[workload] = [*others, present]
+        self._by_name[name] = present
+        self.created.append(name)
+        return present
 
 
 def _hidden(sandbox: Mapping[str, Any], other: Mapping[str, Any], mark: str) -> dict[str, Any]:

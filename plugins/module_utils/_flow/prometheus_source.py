@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit, urlunsplit
@@ -56,7 +58,7 @@ def fetcher(options: Mapping[str, Any]) -> Fetch:
         parts = urlsplit(url)
         bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         try:
-            answer = open_url(
+            answer = _opened(
                 bare,
                 data=urlencode(fields),
                 headers=headers,
@@ -70,10 +72,17 @@ def fetcher(options: Mapping[str, Any]) -> Fetch:
                 http_agent="predictive.tenancy",
             )
             return int(answer.getcode()), answer.read()
-        except HTTPError as error:
-            return error.code, error.read()
+        except (HTTPException, EOFError, zlib.error) as error:
+            raise OSError(f"what answers is no HTTP server, or broke off ({type(error).__name__}: {error})") from error
 
     return fetch
+
+
+def _opened(url: str, **options: Any) -> Any:
+    try:
+        return open_url(url, **options)
+    except HTTPError as error:
+        return error  # an answer too, which says in its body what is wrong
 
 
 def sources(options: Mapping[str, Any], number: int, now: datetime) -> list[tuple[str, Callable[[], Iterator[Record]]]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -211,6 +211,21 @@ def counts(decisions: Iterable[Document], tenants: Iterable[Tenant], now: float)
                         steps[at] = steps.get(at, 0) + by
                 before = vm
     return {vm: _steps(changes[vm]) for vm in sorted(changes)}
+
+
+def recent(decisions: Iterable[Document], since: datetime) -> Iterator[Document]:
+    """Decisions of after a time; of those before, which come in the order of time, only what ``counts`` needs to know
+    where each tenant was then. So months of them fit in memory that grows with the tenants that were there."""
+    before: dict[str, Document] = {}
+    for one in decisions:
+        at, tenant = one.get("at"), one.get("tenant")
+        if isinstance(at, datetime) and at > since:
+            yield one
+        elif isinstance(at, datetime) and tenant and (target := _target(one)) is not None:
+            before.pop(tenant, None)
+            if target:
+                before[tenant] = one
+    yield from before.values()
 
 
 def _steps(changes: Mapping[float, int]) -> list[tuple[float, int]]:

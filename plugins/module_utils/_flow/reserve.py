@@ -45,7 +45,8 @@ class Reservation:
 
 
 def claim(store: Store, tenants: Sequence[Document]) -> tuple[list[Document], list[str]]:
-    """Write tenants' documents (new ones without a version): those written, and the names another run was first at."""
+    """Write tenants' documents (new ones without a version): those written, and the names another run was first at.
+    One that had left and was removed since (retention.py) is a new one."""
     written: list[Document] = []
     lost: list[str] = []
     for wanted, outcome in zip(tenants, store.put_many("tenants", tenants)):
@@ -53,6 +54,12 @@ def claim(store: Store, tenants: Sequence[Document]) -> tuple[list[Document], li
             lost.append(wanted["key"])
         else:
             written.append(outcome)
+    left = {one["key"]: one for one in tenants if one["key"] in lost and one.get("version") is not None}
+    gone = sorted(set(left) - set(store.get_many("tenants", left)))
+    if gone:
+        new = [{name: value for name, value in left[key].items() if name != "version"} for key in gone]
+        again, late = claim(store, new)
+        return [*written, *again], [*(key for key in lost if key not in gone), *late]
     return written, lost
 
 

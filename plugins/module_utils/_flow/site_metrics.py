@@ -14,13 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from .._core.units import format_time
 from .._model.arrivals import next_arrivals
 from .._model.types import ArrivalModel
 from .._planning.demand import MEMORY, RESOURCES
 from .._store.interface import Document, Store
 from .demands import slots_from
 from .exposition import Family
-from .report_data import counts, seconds
+from .report_data import counts, recent, seconds
 from .report_views import Tenant
 
 if TYPE_CHECKING:
@@ -57,15 +58,15 @@ class Exporter:
 def export(store: Store, now: datetime, cell: str | None, profiles: int) -> list[Family]:
     """All metrics of a cell (None: of all cells), with at most ``profiles`` profiles, those with tenants first."""
     where = {"cell": cell} if cell else None
-    kinds = ("vms", "tenants", "shadows", "plans", "decisions")
-    found = {kind: list(store.find(kind, where)) for kind in kinds}
+    found, plans = _found(store, where, now - DAY)
     out = Exporter()
     # Two cells' files may lie in one folder, and may not hold the same series.
     told = {"cell": cell} if cell else {}
     out.gauge("tenancy_export_timestamp_seconds", "When these metrics were taken.", now.timestamp(), **told)
-    for name in sorted({str(one["cell"]) for kind in kinds for one in found[kind]} | ({cell} if cell else set())):
-        of_cell = {kind: [one for one in found[kind] if one["cell"] == name] for kind in kinds}
-        _states(out, name, of_cell)
+    cells = {str(one["cell"]) for documents in found.values() for one in documents} | set(plans)
+    for name in sorted(cells | ({cell} if cell else set())):
+        of_cell = {kind: [one for one in documents if one["cell"] == name] for kind, documents in found.items()}
+        _states(out, name, of_cell, plans.get(name, Counter()))
         _machines(out, name, of_cell)
         _plans(out, name, of_cell, now)
         _starts(out, name, of_cell, now)
@@ -77,9 +78,38 @@ def export(store: Store, now: datetime, cell: str | None, profiles: int) -> list
     return list(out.families.values())
 
 
-def _states(out: Exporter, cell: str, found: Mapping[str, Sequence[Document]]) -> None:
+def _found(
+    store: Store, where: Mapping[str, Any] | None, since: datetime
+) -> tuple[dict[str, list[Document]], dict[str, Counter[str]]]:
+    """What is there and what came after a time, by kind; and how many plans of each cell are in which state. The store
+    keeps months: what is told of is chosen while it is read, so that memory grows with the cell and a day of it."""
+    plans: dict[str, Counter[str]] = {}
+    young = []
+    for one in store.find("plans", where):
+        plans.setdefault(str(one["cell"]), Counter())[one["state"]] += 1
+        if one["created_at"] > since:
+            young.append(one)
+    # Where a tenant was before the day matters to savings alone. The keys of decisions begin with their time, to the
+    # second or to the millisecond, which sort alike but within a second.
+    savings = any(action["kind"] == "consolidate" for one in young for action in one["actions"])
+    after = None if savings else format_time(since - timedelta(seconds=1))
+    found = {
+        "vms": list(store.find("vms", where)),
+        "tenants": [
+            one
+            for one in store.find("tenants", where)
+            if one["state"] != "absent" or (one.get("admitted_at") or since) > since
+        ],
+        "shadows": list(store.find("shadows", where)),
+        "plans": young,
+        "decisions": list(recent(store.find("decisions", where, after=after), since)),
+    }
+    return found, plans
+
+
+def _states(out: Exporter, cell: str, found: Mapping[str, Sequence[Document]], plans: Counter[str]) -> None:
     for kind, states in STATES.items():
-        held = Counter(one["state"] for one in found[kind])
+        held = plans if kind == "plans" else Counter(one["state"] for one in found[kind])
         for state in states:
             text = f"The {kind} that the store knows, by state."
             out.gauge(f"tenancy_{kind}", text, held[state], cell=cell, state=state)
@@ -102,10 +132,9 @@ def _machines(out: Exporter, cell: str, found: Mapping[str, Sequence[Document]])
 
 
 def _plans(out: Exporter, cell: str, found: Mapping[str, Sequence[Document]], now: datetime) -> None:
-    recent = [one for one in found["plans"] if one["created_at"] > now - DAY]
     actions: Counter[tuple[str, str, str]] = Counter()
     bites: Counter[str] = Counter()
-    for plan in recent:
+    for plan in found["plans"]:
         bites.update(plan["limits"])
         actions.update((one["kind"], one["rule"], one["state"]) for one in plan["actions"])
     for (kind, rule, state), count in sorted(actions.items()):
@@ -118,18 +147,16 @@ def _plans(out: Exporter, cell: str, found: Mapping[str, Sequence[Document]], no
     kinds = Counter(one["kind"] for one in found["decisions"] if one["at"] > now - DAY)
     for kind in sorted({"admit", "remove", "evict", "resize", "move", "consolidate"} | set(kinds)):
         out.gauge("tenancy_decisions_last_day", "What was done to tenants.", kinds[kind], cell=cell, kind=kind)
-    _savings(out, cell, found, recent, now)
+    _savings(out, cell, found, now)
 
 
-def _savings(
-    out: Exporter, cell: str, found: Mapping[str, Sequence[Document]], recent: Iterable[Document], now: datetime
-) -> None:
+def _savings(out: Exporter, cell: str, found: Mapping[str, Sequence[Document]], now: datetime) -> None:
     """VMs that the applied plans of the day were to empty, and that they did empty: those that held tenants when the
     plan began and held none when it was applied."""
     predicted = realised = 0
     places = [_tenant(one) for one in found["tenants"] if one["state"] != "absent"]
     steps = counts(found["decisions"], places, now.timestamp())
-    for plan in recent:
+    for plan in found["plans"]:
         if plan["state"] != "applied" or not plan.get("applied_at"):
             continue
         targets = {one["from"]["vm"] for one in plan["actions"] if one["kind"] == "consolidate"}
@@ -175,9 +202,10 @@ def _starts(out: Exporter, cell: str, found: Mapping[str, Sequence[Document]], n
 def _profiles(
     out: Exporter, store: Store, now: datetime, tenants: Counter[str], most: int, told: Mapping[str, str]
 ) -> None:
-    documents = [one for one in store.find("profiles") if one.get("patterns") or one.get("arrival")]
-    out.gauge("tenancy_profiles", "Profiles that have learned something.", len(documents), **told)
-    chosen = sorted(documents, key=lambda one: (-tenants[one["key"]], one["key"]))[:most]
+    learned = (str(one["key"]) for one in store.find("profiles") if one.get("patterns") or one.get("arrival"))
+    ranked = sorted(learned, key=lambda key: (-tenants[key], key))
+    out.gauge("tenancy_profiles", "Profiles that have learned something.", len(ranked), **told)
+    chosen = store.get_many("profiles", ranked[:most]).values()
     keys = {f"forecast/{one['key']}/{metric}": one for one in chosen for metric in one.get("patterns") or ()}
     arrays = store.get_arrays(keys)
     for one in sorted(chosen, key=lambda one: str(one["key"])):

@@ -5,8 +5,9 @@
 
 The range is cut where Prometheus would refuse it (more than 11,000 points per series) and by the day, so that memory
 stays bounded. Points lie at multiples of the step, so that overlapping ranges give the same points. A counter is read
-from one step earlier, since a rate needs two points; where it falls it was reset, and what it shows then is its
-increase (as Prometheus' own rate() takes it).
+from as many steps earlier as a gap may be long that a rate is still told over: else the first sums would lack a series
+whose last point is before the range. Where a counter falls it was reset, and what it shows then is its increase (as
+Prometheus' own rate() takes it).
 """
 
 from __future__ import annotations
@@ -60,13 +61,13 @@ class Range:
     def __post_init__(self) -> None:
         if not math.isfinite(self.step) or self.step < 1 or self.end < self.start:
             raise InputError("the end is before the start, or the step is below one second", item=shown(self.url))
-        self.start = math.ceil(self.start / self.step) * self.step - (self.step if self.counter else 0)
+        self.start = math.ceil(self.start / self.step) * self.step
         self.end = math.floor(self.end / self.step) * self.step
 
     def parts(self) -> Iterator[tuple[float, float]]:
-        """``(start, end)`` of each request, both included."""
+        """``(start, end)`` of each request, both included; of a counter the first ones lie before the start."""
         length = min(POINTS - 1, max(1, math.floor(_DAY / self.step) - 1)) * self.step
-        begin = self.start
+        begin = self.start - (math.floor(_GAP) * self.step if self.counter else 0)
         while begin <= self.end:
             yield begin, min(begin + length, self.end)
             begin += length + self.step
@@ -83,7 +84,7 @@ class Range:
         for time, value in zip(found.times, found.values):
             if math.isnan(value):
                 continue
-            if time - last.time <= _GAP * self.step:
+            if time > self.start - self.step / 2 and time - last.time <= _GAP * self.step:
                 increase = value - last.value if value >= last.value else value
                 rates.times.append(time)
                 rates.values.append(increase / (time - last.time))
@@ -115,10 +116,14 @@ def _ask(wanted: Range, begin: float, end: float, fetch: Fetch) -> list[Series]:
     if answer.get("status") != "success":
         text = f"Prometheus refused the query {wanted.query!r}: {answer.get('error') or f'HTTP {status}'}"
         raise InputError(text, item=where)
-    data = answer["data"]
-    if data.get("resultType") != "matrix":
-        raise InputError(f"the query {wanted.query!r} gives a {data.get('resultType')}, no range of points", item=where)
-    return [_series(item) for item in data["result"]]
+    try:
+        kind = answer["data"]["resultType"]
+        found = [_series(item) for item in answer["data"]["result"]] if kind == "matrix" else []
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the answer is none of Prometheus' ({error!r})", item=where, hint="check the URL") from None
+    if kind != "matrix":
+        raise InputError(f"the query {wanted.query!r} gives a {kind}, no range of points", item=where)
+    return found
 
 
 def _json(body: bytes) -> Any:

@@ -13,8 +13,8 @@ profiles   key = name; workload (str), parameters {name: value}, dependencies {o
            match {profile, distance, ambiguous [], checked_at, stage} (nullable)
 tenants    key = name; profile, request (nullable), vm, cell, state (running|paused|absent), priority, cpu {cores,
            weight}, memory {low, high, max}, io {weight, read, write}, pids, sandbox {...}, claim (nullable),
-           admitted_at, resized_at, moved_at, moving_to (nullable), moves [{at, source, target, plan, gain, useless,
-           failed}]
+            admitted_at, resized_at, moved_at, moving_to (nullable), moves [{at, source, target, plan, gain, useless,
+            failed}]; of absent ones left_at, left_because
 shadows    key = name; profile, vm, cell, tier, state (waiting|claimed|expired), expected_at, ready_by, expires_at,
            memory (bytes held), sandbox {...}
 vms        key = name; cell, zone, host, capacity {cpu, memory, io_read, io_write}, provides {os, libraries []},
@@ -33,6 +33,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._core.errors import InputError, StoreError
+from .values import check_text
 
 # The version of what the store holds, documents and history alike. A change of any field that code relies on raises it
 # by one and adds the step from the version before to MIGRATIONS.
@@ -65,13 +66,15 @@ def check_kind(kind: str) -> tuple[str, ...]:
 
 
 def check_where(kind: str, where: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The condition as a plain dict, refused when a field is not indexed or a value is not a scalar."""
+    """The condition as a plain dict, refused when a field is not indexed or a value is no storable scalar."""
     fields = check_kind(kind)
     for name, value in (where or {}).items():
         if name not in fields:
             raise InputError(f"{kind} cannot be found by {name!r}", hint="by " + ", ".join(fields))
         if value is not None and not isinstance(value, str):
             raise InputError(f"{kind} cannot be found by {name} = {value!r}", hint="give a text or null")
+        if value is not None:
+            check_text(value, f"{kind}.{name}")
     return dict(where or {})
 
 

@@ -74,7 +74,7 @@ class History(ABC):
 
     @abstractmethod
     def _save(self, table: str, buckets: Sequence[Bucket]) -> set[Hashable]:
-        """Write each bucket if its version is the stored one (0: not there), as version + 1; the ids that lost."""
+        """Write each bucket if its version is the stored one (0: not there), as the next one; the ids that lost."""
 
     @abstractmethod
     def _scan(

@@ -4,7 +4,8 @@
 """The one interface of the store, which both adapters (SQLite, MongoDB) keep alike.
 
 Documents are plain dicts of str, int (64 bits), float (finite), bool, None, list, dict and aware datetimes (UTC, cut to
-milliseconds). Each has ``key`` (str), ``version`` (int, 1 at insert) and ``schema`` (int); documents.py says what else.
+milliseconds). Each has ``key`` (str), ``version`` (int) and ``schema`` (int); documents.py says what else. A
+version begins at a number that no earlier document of the key was at: who read that one cannot overwrite this one.
 Only single-document atomic operations and optimistic versions: no transaction, no generic query language.
 """
 
@@ -125,7 +126,7 @@ class Store(Protocol):
         """The sorted keys that ``find`` would give, without the documents."""
 
     def insert(self, kind: str, document: Mapping[str, Any]) -> Document:
-        """Add a document; returns it with version 1. Raises Conflict when the key exists."""
+        """Add a document; returns it with its first version. Raises Conflict when the key exists."""
 
     def update(self, kind: str, document: Mapping[str, Any]) -> Document:
         """Replace a document if ``document["version"]`` is still the stored one; returns it with version + 1.

@@ -35,7 +35,7 @@ from .mongo_writes import (
     stamp,
     total_after,
 )
-from .values import check_number, check_size, clean_document, clean_key, escape
+from .values import check_number, check_size, clean_document, clean_key, escape, first_version
 
 _CHUNK = 1000
 _ARRAYS = 8 * 1024 * 1024  # bytes of arrays sent at once
@@ -57,8 +57,18 @@ def _document(kind: str, row: dict[str, Any]) -> Document:
     return document if document["schema"] == documents.SCHEMA else upgrade(kind, document)
 
 
-def _stored(key: str, version: int | None, fields: dict[str, Any]) -> Document:
-    return {"key": key, "version": (version or 0) + 1, "schema": documents.SCHEMA, **fields}
+def _new(key: str, fields: dict[str, Any], token: int | str) -> dict[str, Any]:
+    """The row of a document that is not there yet."""
+    return {"_id": key, "version": first_version(), **to_fields({"key": key, **fields}), "w": [token]}
+
+
+def _insert_new(collection: Any, row: dict[str, Any]) -> bool:
+    """Whether the row could be inserted; not, where its key exists."""
+    try:
+        collection.insert_one(row)
+    except errors.DuplicateKeyError:
+        return False
+    return True
 
 
 class MongoStore(MongoRows):
@@ -126,6 +136,7 @@ class MongoStore(MongoRows):
         check_kind(kind)
         cleaned = [clean_document(kind, document) for document in documents]
         rows = [to_fields({"key": f"{kind}/{key}", **fields}) for key, _version, fields in cleaned]
+        versions = [first_version() if version is None else version + 1 for _key, version, _fields in cleaned]
         outcomes: list[Outcome | None] = [None] * len(cleaned)
         waiting = list(range(len(cleaned)))
         while waiting:
@@ -136,15 +147,16 @@ class MongoStore(MongoRows):
                     now.setdefault(cleaned[place][0], place)
             token = new_token()
             operations = {
-                key: insertion(key, {"version": 1, **rows[place]}, token)
+                key: insertion(key, {"version": versions[place], **rows[place]}, token)
                 if cleaned[place][1] is None
-                else change(key, cleaned[place][1] or 0, "version", rows[place], token)
+                else change(key, versions[place] - 1, "version", rows[place], token)
                 for key, place in now.items()
             }
             done = self._apply_all(kind, operations, token)
             for key, place in now.items():
                 _key, version, fields = cleaned[place]
-                outcomes[place] = _stored(key, version, fields) if key in done else self._conflict(kind, key, version)
+                head = {"key": key, "version": versions[place], "schema": rows[place]["schema"]}
+                outcomes[place] = {**head, **fields} if key in done else self._conflict(kind, key, version)
             taken = set(now.values())
             waiting = [place for place in waiting if place not in taken]
         return [outcome for outcome in outcomes if outcome is not None]
@@ -184,16 +196,16 @@ class MongoStore(MongoRows):
         update["$inc"] = {**update["$inc"], name: by}
         if name != f"d.{field}":
             update["$set"] = {"e": True}
-        if create:
-            update["$setOnInsert"] = {"schema": documents.SCHEMA, **({} if "$set" in update else {"e": False})}
+        new = _new(key, {field: by}, token)
 
         def add(database: Any) -> Any:
-            try:
-                return database[kind].find_one_and_update(
-                    {"_id": key, "w": {"$ne": token}}, update, upsert=create, return_document=ReturnDocument.AFTER
-                )
-            except errors.DuplicateKeyError:
-                return None  # another made it first, or the answer to the same write was lost
+            wanted = {"_id": key, "w": {"$ne": token}}
+            row = database[kind].find_one_and_update(wanted, update, return_document=ReturnDocument.AFTER)
+            if row is not None or not create:
+                return row
+            # An upsert could not tell the first version. If it exists, another made it first, or the answer to the
+            # same write was lost.
+            return new if _insert_new(database[kind], new) else None
 
         row = self.connection.write(add) or (self.connection.write(add) if create else None)
         total: float = from_row(row)[field] if row else self._already(kind, key, token)
@@ -215,13 +227,13 @@ class MongoStore(MongoRows):
         document = {"key": lease, "owner": owner, "expires_at": now + timedelta(seconds=seconds)}
         key, _none, fields = clean_document("leases", document)
         free = {"_id": key, "$or": [{"d.owner": owner}, {"d.expires_at": {"$lte": now}}]}
-        update = {"$set": to_fields(fields), **stamp("version", new_token())}
+        token = new_token()
+        update = {"$set": to_fields(fields), **stamp("version", token)}
+        new = _new(key, fields, token)
 
         def take(database: Any) -> bool:
-            try:
-                return bool(database["leases"].update_one(free, update, upsert=True).acknowledged)
-            except errors.DuplicateKeyError:
-                return False
+            leases = database["leases"]
+            return bool(leases.update_one(free, update).matched_count) or _insert_new(leases, new)
 
         # Two that take a new lease at once may both fail to insert it: once more tells who has it.
         return self.connection.write(take) or self.connection.write(take)

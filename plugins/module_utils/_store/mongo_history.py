@@ -12,6 +12,7 @@ from .history import Bucket, BucketKey, History
 from .mongo_connection import Connection
 from .mongo_stream import Stream
 from .mongo_writes import apply_all, change, insertion, new_token
+from .values import first_version
 
 _LOAD = 500
 
@@ -64,9 +65,8 @@ class MongoHistory(History):
                 operations[name] = change(name, bucket.version, "v", fields, token)
             else:
                 key = bucket_key(name)
-                operations[name] = insertion(
-                    name, {"p": key.profile, "t": key.tenant, "d": key.day, "v": 1, **fields}, token
-                )
+                where = {"p": key.profile, "t": key.tenant, "d": key.day}
+                operations[name] = insertion(name, {**where, "v": first_version(), **fields}, token)
         done = self.connection.write(lambda database: apply_all(database[table], operations, token))
         return {bucket.id for bucket in buckets if bucket.id not in done}
 

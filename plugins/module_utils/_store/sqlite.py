@@ -19,7 +19,7 @@ from .interface import Array, Document, Outcome
 from .sqlite_connection import Connection, Row, sql
 from .sqlite_rows import SQLiteRows
 from .uri import SQLiteLocation
-from .values import check_number, check_size, clean_document, clean_key, decode, encode
+from .values import check_number, check_size, clean_document, clean_key, decode, encode, first_version
 
 _PAGE = 500
 _CHUNK = 1000  # documents in one transaction of put_many, so that other writers get their turn
@@ -223,15 +223,16 @@ def _conflict(kind: str, key: str, version: int | None, present: int | None) -> 
 def _put(
     opened: sqlite3.Connection, kind: str, key: str, version: int | None, fields: dict[str, Any], body: str
 ) -> Outcome:
+    written = first_version() if version is None else version + 1
     if version is None:
-        statement = sql("INSERT INTO {t} VALUES (?, 1, ?, ?) ON CONFLICT DO NOTHING", kind)
-        done = opened.execute(statement, (key, documents.SCHEMA, body)).rowcount
+        statement = sql("INSERT INTO {t} VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", kind)
+        done = opened.execute(statement, (key, written, documents.SCHEMA, body)).rowcount
     else:
         statement = sql(
             "UPDATE {t} SET version = version + 1, schema = ?, body = ? WHERE key = ? AND version = ?", kind
         )
         done = opened.execute(statement, (documents.SCHEMA, body, key, version)).rowcount
     if done:
-        return {"key": key, "version": (version or 0) + 1, "schema": documents.SCHEMA, **fields}
+        return {"key": key, "version": written, "schema": documents.SCHEMA, **fields}
     row = opened.execute(sql("SELECT version FROM {t} WHERE key = ?", kind), (key,)).fetchone()
     return _conflict(kind, key, version, row[0] if row else None)

@@ -25,6 +25,7 @@ from .sqlite_schema import check, migrate
 from .uri import SQLiteLocation
 
 Row = Sequence[Any]
+_MEMORY = ":memory:"  # what a reader of a store has that is not there yet: an empty one
 _ROOM = "make room on the disk, or look into the system's log if it has room; nothing was half-written"
 _ACCESS = "check that it is a file, that its folder exists and that this user may write there"
 
@@ -48,6 +49,18 @@ def _reason(error: sqlite3.Error) -> str:
 def sql(template: str, table: str) -> str:
     """A statement with the name of a table, one of our own words, for ``{t}``; values never come in this way."""
     return template.replace("{t}", table)
+
+
+@contextmanager
+def _immediate(opened: sqlite3.Connection) -> Iterator[None]:
+    opened.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        opened.execute("COMMIT")
+    except BaseException:
+        if opened.in_transaction:  # SQLite ends it by itself where the disk is full or broken
+            opened.execute("ROLLBACK")
+        raise
 
 
 class Connection:
@@ -81,35 +94,36 @@ class Connection:
         if absent and not self.read_only:
             os.makedirs(os.path.dirname(self.location.path), mode=0o700, exist_ok=True)
             os.close(os.open(self.location.path, os.O_RDWR | os.O_CREAT, 0o600))
-        path = ":memory:" if absent and self.read_only else self.location.path
+        opened = self._connected(_MEMORY if absent and self.read_only else self.location.path)
+        self._open, self._pid = opened, os.getpid()
+        return opened
+
+    def _connected(self, path: str) -> sqlite3.Connection:
         opened = sqlite3.connect(path, timeout=self.location.timeout, isolation_level=None)
         try:
             # EXTRA: what was acknowledged survives a power cut in both journal modes.
             opened.execute("PRAGMA synchronous=EXTRA")
             opened.execute("PRAGMA cache_size=-16384")
             version = check(opened, self.location.path)
-            if path == ":memory:" or not self.read_only:
+            if path == _MEMORY or not self.read_only:
                 self._prepare(opened, version)
+            elif not version:  # another process has made the file, and not its tables yet
+                opened.close()
+                return self._connected(_MEMORY)
             if self.read_only:
                 opened.execute("PRAGMA query_only=ON")
         except BaseException:
             opened.close()
             raise
-        self._open, self._pid = opened, os.getpid()
         return opened
 
     def _prepare(self, opened: sqlite3.Connection, version: int) -> None:
         self._journal(opened, self.location.journal or ("" if version else "wal"))
         if version == documents.SCHEMA:
             return
-        opened.execute("BEGIN IMMEDIATE")
-        try:
+        with _immediate(opened):
             # Another process may have been faster; then the statements find everything there.
             migrate(opened, check(opened, self.location.path))
-            opened.execute("COMMIT")
-        except BaseException:
-            opened.execute("ROLLBACK")
-            raise
 
     def _journal(self, opened: sqlite3.Connection, wanted: str) -> None:
         deadline = time.monotonic() + self.location.timeout
@@ -163,14 +177,8 @@ class Connection:
             raise StoreError("the store was opened for reading only", item=self.location.path)
         with self._errors():
             opened = self.connection()
-            opened.execute("BEGIN IMMEDIATE")
-            try:
+            with _immediate(opened):
                 yield opened
-                opened.execute("COMMIT")
-            except BaseException:
-                if opened.in_transaction:
-                    opened.execute("ROLLBACK")
-                raise
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from .history import Bucket, BucketKey, History
 from .sqlite_connection import Connection, sql
+from .values import first_version
 
 # id = series << 22 | day << 5 | part: days until the year 2328, parts 0-24.
 _DAY, _SERIES = 5, 22
@@ -22,7 +23,8 @@ def _day(number: Hashable) -> int:
 def _put(opened: sqlite3.Connection, table: str, bucket: Bucket) -> int:
     """Write a bucket if its version is the stored one; how many rows were written."""
     insert = sql("INSERT INTO {t} VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", table)
-    row = (bucket.id, _day(bucket.id), bucket.level, bucket.version + 1, bucket.data)
+    version = bucket.version + 1 if bucket.version else first_version()
+    row = (bucket.id, _day(bucket.id), bucket.level, version, bucket.data)
     if not bucket.version:
         return opened.execute(insert, row).rowcount
     if bucket.level:

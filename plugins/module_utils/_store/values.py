@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -26,6 +27,12 @@ _ESCAPED = re.compile(r"%(25|2E|24)")
 _RESERVED = ("key", "version", "schema", "_id")
 
 
+def first_version() -> int:
+    """The version that a document or a bucket begins with: a number that no earlier one of its key has been at, since
+    who read that one must not overwrite this one. Readers of JSON keep it (53 bits), with room for all later ones."""
+    return 1 + secrets.randbits(52)
+
+
 def to_milliseconds(moment: datetime) -> int:
     """Whole milliseconds since 1970 of an aware time."""
     return (moment - _EPOCH) // _MILLISECOND
@@ -42,7 +49,8 @@ def _time(value: datetime, path: str) -> datetime:
     return from_milliseconds(to_milliseconds(value))
 
 
-def _text(value: str, path: str) -> str:
+def check_text(value: str, path: str) -> str:
+    """The text, if it is Unicode that both stores take. Raises InputError."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -53,7 +61,7 @@ def _text(value: str, path: str) -> str:
 def _name(value: object, path: str) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
         raise InputError(f"the field name {value!r} cannot be stored", item=path, hint="use text without NUL")
-    return _text(str(value), path)
+    return check_text(str(value), path)
 
 
 def check_number(value: float, path: str) -> float:
@@ -69,7 +77,7 @@ def _clean(value: Any, path: str, depth: int) -> Any:
     if value is None or value is True or value is False:
         return value
     if value.__class__ is str:
-        return _text(value, path)
+        return check_text(value, path)
     if value.__class__ in (int, float):
         return check_number(value, path)
     if isinstance(value, datetime):
@@ -130,7 +138,7 @@ def _cleaned(value: Any, path: str) -> Any:
 
 def clean_key(key: object, kind: str) -> str:
     """A key that both stores take: 1 to 512 bytes of UTF-8 without NUL. Raises InputError."""
-    if not isinstance(key, str) or not key or "\0" in key or len(_text(key, kind).encode()) > MAX_KEY:
+    if not isinstance(key, str) or not key or "\0" in key or len(check_text(key, kind).encode()) > MAX_KEY:
         raise InputError(f"{key!r} is no key", item=kind, hint=f"use 1 to {MAX_KEY} bytes of text without NUL")
     return str(key)
 

@@ -41,7 +41,7 @@ def fill(store: Store) -> None:
     odd = {"a.b": [1, 2.0, None, {"$c": NOW}], "%2E": "ü\0\n", "n": 2**60}
     for kind in TABLES[:8]:
         store.put_many(kind, [{"key": f"{kind}{number}", "odd": odd, "at": NOW} for number in range(3)])
-    store.update("plans", {"key": "plans1", "version": 1, "state": "applied"})
+    store.update("plans", {**store.get("plans", "plans1"), "state": "applied"})
     store.put_arrays([Array(f"forecast/p{number}/cpu", "<f4", (1, 2), os.urandom(8)) for number in range(4)])
     times = array("d", [NOW.timestamp() + 300 * slot for slot in range(900)])
     cpu = array("d", [slot / 7 for slot in range(900)])

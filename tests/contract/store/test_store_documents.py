@@ -55,13 +55,15 @@ def typed(value: Any) -> Any:
 
 def test_all_values_come_back_as_they_were(store: Store) -> None:
     inserted = store.insert("plans", {"key": "p", **VALUES})
-    expected = {"key": "p", "version": 1, "schema": documents.SCHEMA, **VALUES}
+    version = inserted["version"]
+    assert 1 <= version < 2**53, "readers of JSON must keep it"
+    expected = {"key": "p", "version": version, "schema": documents.SCHEMA, **VALUES}
     assert typed(inserted) == typed(expected)
     assert typed(store.get("plans", "p")) == typed(expected)
     assert typed(store.get_many("plans", ["p", "q"])) == typed({"p": expected})
     assert typed(list(store.find("plans"))) == typed([expected])
     updated = store.update("plans", inserted)
-    assert typed(updated) == typed({**expected, "version": 2})
+    assert typed(updated) == typed({**expected, "version": version + 1})
     assert typed(store.get("plans", "p")) == typed(updated)
 
 
@@ -132,6 +134,8 @@ def test_unknown_kinds_and_fields_are_refused(store: Store) -> None:
         list(store.find("tenants", {"priority": "5"}))
     with pytest.raises(InputError):
         list(store.find("tenants", {"vm": {"$ne": ""}}))  # no query language comes in this way
+    with pytest.raises(InputError, match=r"profiles\.workload"):
+        list(store.find("profiles", {"workload": "\ud83d"}))
 
 
 def test_optimistic_versions(store: Store) -> None:
@@ -139,10 +143,11 @@ def test_optimistic_versions(store: Store) -> None:
     with pytest.raises(Conflict):
         store.insert("vms", {"key": "vm1", "cell": "b"})
     second = store.update("vms", {**first, "allocations": {"t1": {"cpu": 0.5}}})
-    assert second["version"] == 2
+    assert second["version"] == first["version"] + 1
     with pytest.raises(Conflict) as caught:
         store.update("vms", {**first, "allocations": {"t2": {"cpu": 0.5}}})
-    assert "version 1 was to be changed, but version 2 is there" in str(caught.value)
+    wrong = f"version {first['version']} was to be changed, but version {second['version']} is there"
+    assert wrong in str(caught.value)
     assert store.get("vms", "vm1") == second
     with pytest.raises(InputError):
         store.update("vms", {"key": "vm1", "cell": "c"})
@@ -163,6 +168,7 @@ def test_an_update_replaces_the_whole_document(store: Store) -> None:
 
 def test_many_at_once_and_a_conflict_stops_no_other(store: Store) -> None:
     there = store.insert("profiles", {"key": "b", "workload": "w"})
+    twice = store.insert("profiles", {"key": "t", "workload": "w"})
     outcomes = store.put_many(
         "profiles",
         [
@@ -171,12 +177,16 @@ def test_many_at_once_and_a_conflict_stops_no_other(store: Store) -> None:
             {**there, "workload": "changed"},
             {**there, "version": 9},
             {"key": "c", "version": 1},
-            {"key": "a", "version": 1, "workload": "again"},
+            {**twice, "workload": "changed"},
+            {**twice, "version": twice["version"] + 1, "workload": "again"},
         ],
     )
-    assert [isinstance(outcome, Conflict) for outcome in outcomes] == [False, True, False, True, True, False]
-    versions = {document["key"]: (document["version"], document["workload"]) for document in store.find("profiles")}
-    assert versions == {"a": (2, "again"), "b": (2, "changed")}
+    assert [isinstance(outcome, Conflict) for outcome in outcomes] == [False, True, False, True, True, False, False]
+    found = {document["key"]: document for document in store.find("profiles")}
+    assert {key: document["workload"] for key, document in found.items()} == {"a": "w", "b": "changed", "t": "again"}
+    assert outcomes[0] == found["a"]
+    assert found["b"]["version"] == there["version"] + 1
+    assert found["t"]["version"] == twice["version"] + 2
     with pytest.raises(InputError):
         store.put_many("profiles", [{"key": "d"}, {"key": "e", "x": float("nan")}])
     assert store.get("profiles", "d") is None, "a batch with a bad value must not be half-written"
@@ -189,7 +199,7 @@ def test_delete(store: Store) -> None:
     assert store.delete("shadows", "s", version=document["version"]) is True
     assert store.delete("shadows", "s") is False
     assert store.delete("shadows", "s", version=1) is False
-    assert store.insert("shadows", {"key": "s"})["version"] == 1
+    store.insert("shadows", {"key": "s"})
     assert store.delete("shadows", "s") is True
     store.put_many("shadows", [{"key": f"s{number:04}"} for number in range(1100)])
     assert store.delete_many("shadows", [f"s{number:04}" for number in range(1050)] + ["none"]) == 1050
@@ -236,6 +246,8 @@ def test_increment(store: Store) -> None:
     with pytest.raises(StoreError):
         store.increment("decisions", "count", "n")
     assert store.increment("decisions", "count", "n", create=True) == 1
+    first = store.get("decisions", "count")
+    assert first == {"key": "count", "version": first["version"], "schema": documents.SCHEMA, "n": 1}
     assert store.increment("decisions", "count", "n", 41) == 42
     total = store.increment("decisions", "count", "n", -2)
     assert (total, type(total)) == (40, int)
@@ -243,7 +255,7 @@ def test_increment(store: Store) -> None:
     assert store.increment("decisions", "count", "a.$b", 3) == 3
     found = store.get("decisions", "count")
     assert found == {
-        "key": "count", "version": 5, "schema": documents.SCHEMA, "n": 40, "share": 0.25, "a.$b": 3
+        "key": "count", "version": first["version"] + 4, "schema": documents.SCHEMA, "n": 40, "share": 0.25, "a.$b": 3
     }  # fmt: skip
     store.update("decisions", {**found, "name": "text"})
     with pytest.raises(StoreError):
@@ -254,7 +266,27 @@ def test_increment(store: Store) -> None:
         store.increment("decisions", "count", "n", float("nan"))
     with pytest.raises(InputError):
         store.increment("decisions", "", "n", create=True)
-    assert store.get("decisions", "count") == {**found, "name": "text", "version": 6}
+    assert store.get("decisions", "count") == {**found, "name": "text", "version": first["version"] + 5}
+
+
+def test_who_read_a_document_that_was_removed_cannot_write_over_its_successor(store: Store) -> None:
+    first = store.insert("profiles", {"key": "web", "priority": 10})
+    raised = store.increment("profiles", "count", "a.$b", create=True)
+    counted = store.get("profiles", "count")
+    assert store.acquire("cell", "one", 60, NOW) is True
+    held = store.get("leases", "cell")
+    assert store.delete_many("profiles", ["web", "count"]) == 2
+    assert store.release("cell", "one") is True
+    store.insert("profiles", {"key": "web", "priority": 90})
+    assert store.increment("profiles", "count", "a.$b", 2, create=True) == raised + 1
+    assert store.acquire("cell", "two", 60, NOW) is True
+    outcomes = store.put_many("profiles", [first, counted])
+    assert all(isinstance(outcome, Conflict) for outcome in outcomes)
+    with pytest.raises(Conflict):
+        store.update("leases", held)
+    with pytest.raises(Conflict):
+        store.delete("profiles", "web", version=first["version"])
+    assert store.get("profiles", "web")["priority"] == 90
 
 
 def test_an_increment_is_a_new_version(store: Store) -> None:

@@ -65,25 +65,27 @@ def usage(value: float) -> UsageBatch:
 
 
 def insert(store: Store) -> None:
-    assert store.insert("plans", {"key": "p", "n": 1})["version"] == 1
+    first = store.insert("plans", {"key": "p", "n": 1})
+    assert store.get("plans", "p") == first
     with pytest.raises(Conflict):
         store.insert("plans", {"key": "p", "n": 2})
 
 
 def update(store: Store) -> None:
     first = store.get("plans", "there")
-    assert store.update("plans", {**first, "n": 2})["version"] == 2
+    assert store.update("plans", {**first, "n": 2})["version"] == first["version"] + 1
     assert store.get("plans", "there")["n"] == 2
     with pytest.raises(Conflict):
         store.update("plans", {**first, "n": 3})
 
 
 def many(store: Store) -> None:
-    outcomes = store.put_many("plans", [{"key": f"m{number:03}"} for number in range(60)])
-    assert [outcome["version"] for outcome in outcomes] == [1] * 60
-    outcomes = store.put_many("plans", [*outcomes, {"key": "m000"}])
+    first = store.put_many("plans", [{"key": f"m{number:03}"} for number in range(60)])
+    assert list(store.find("plans", after="m", limit=60)) == first
+    outcomes = store.put_many("plans", [*first, {"key": "m000"}])
     assert [isinstance(outcome, Conflict) for outcome in outcomes] == [False] * 60 + [True]
-    assert {document["version"] for document in store.find("plans", after="m", limit=60)} == {2}
+    found = store.find("plans", after="m", limit=60)
+    assert [document["version"] for document in found] == [outcome["version"] + 1 for outcome in first]
 
 
 def increment(store: Store) -> None:

@@ -202,6 +202,33 @@ def test_old_days_are_removed(store: Store) -> None:
     assert list(requests.times) == [BASE + 86400 * 9]
 
 
+def test_a_day_that_was_removed_and_begun_again_is_not_written_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = array("d", [BASE])
+    store.append_usage([usage("web", [(0, 1.0)])])
+    store.append_requests([RequestBatch("web", moment, ["r0"])])
+    save, before = store._save, []
+
+    def late(table: str, buckets: Any) -> Any:
+        """What another run does between this one's reading a day and its writing it."""
+        if table not in before:
+            before.append(table)
+            store.delete_history("web")
+            store.append_usage([usage("web", [(60, 2.0)])])
+            store.append_requests([RequestBatch("web", moment, ["r1"])])
+        return save(table, buckets)
+
+    monkeypatch.setattr(store, "_save", late)
+    store.append_usage([usage("web", [(120, 3.0)])])
+    (batch,) = store.read_usage(["web"], *ALWAYS)
+    assert [time - BASE for time in batch.times] == [60, 120]
+    before.clear()
+    store.append_requests([RequestBatch("web", moment, ["r2"])])
+    (requests,) = store.read_requests(["web"], *ALWAYS)
+    assert requests.ids == ["r1", "r2"]
+
+
 def test_the_history_of_a_profile_is_removed_alone(store: Store) -> None:
     for profile in ("web", "web_2"):
         store.append_usage([usage(profile, [(0, 1.0), (86400, 1.0)]), usage(profile, [(0, 1.0)], "t")])

@@ -28,7 +28,7 @@ from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors im
     StoreUnavailable,
     TenancyError,
 )
-from ansible_collections.predictive.tenancy.plugins.module_utils._store import documents
+from ansible_collections.predictive.tenancy.plugins.module_utils._store import documents, sqlite_connection
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.interface import (
     Counts,
@@ -70,22 +70,23 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def test_an_older_store_is_migrated_and_a_newer_one_refused(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(uri) as store:
         fill(store)
+        first = {found["key"]: found["version"] for found in store.find("profiles")}
     with newer(monkeypatch) as schema:
         with open_store(uri, read_only=True) as store:
             found = store.get("profiles", "p0007")
             assert found["code"] == {"image": "w7"}, "reading upgrades what is not migrated yet"
-            assert found["version"] == 1
+            assert found["version"] == first["p0007"]
         with open_store(uri) as store:
             migrated = list(store.find("profiles"))
             assert [(found["schema"], found["code"]["image"], found["version"]) for found in migrated] == [
-                (schema, f"w{number}", 2) for number in range(COUNT)
+                (schema, f"w{number}", first[f"p{number:04}"] + 1) for number in range(COUNT)
             ]
             assert store.get("tenants", "t")["schema"] == schema
             (batch,) = store.read_usage(["p0000"], *ALWAYS)
             assert len(batch.times) == 10
             store.insert("profiles", {"key": "q", "code": {"image": "w"}})
         with open_store(uri) as store:
-            assert store.get("profiles", "p0007")["version"] == 2, "a migrated store is left alone"
+            assert store.get("profiles", "p0007")["version"] == first["p0007"] + 1, "a migrated store is left alone"
     with pytest.raises(StoreError, match=r"is of schema \d+, this software knows \d+ \(upgrade the collection"):
         open_store(uri)
 
@@ -101,6 +102,7 @@ def test_a_document_of_newer_software_is_refused(uri: str, monkeypatch: pytest.M
 def test_two_migrations_at_once(one_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(one_uri) as store:
         fill(store)
+        first = [found["version"] for found in store.find("profiles")]
     with newer(monkeypatch) as schema:
         children = []
         for _child in range(3):
@@ -115,7 +117,7 @@ def test_two_migrations_at_once(one_uri: str, monkeypatch: pytest.MonkeyPatch) -
             children.append(child)
         assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
         with open_store(one_uri) as store:
-            assert {found["version"] for found in store.find("profiles")} == {2}
+            assert [found["version"] for found in store.find("profiles")] == [version + 1 for version in first]
 
 
 def test_a_read_only_store_is_not_touched(uri: str) -> None:
@@ -132,7 +134,7 @@ def test_a_read_only_store_is_not_touched(uri: str) -> None:
     if uri.startswith("sqlite"):
         assert not Path(uri.partition("?")[0].removeprefix("sqlite://")).exists()
     with open_store(uri) as store:
-        store.insert("plans", {"key": "p"})
+        inserted = store.insert("plans", {"key": "p"})
         store.append_usage([batch])
         store.append_requests([requests])
     with open_store(uri, read_only=True) as store:
@@ -155,8 +157,39 @@ def test_a_read_only_store_is_not_touched(uri: str) -> None:
         assert store.compact(NOW + day, NOW, NOW) == {"downsampled": 1, "removed": 0}
         assert store.compact(NOW + day, NOW + day, NOW + day) == {"downsampled": 0, "removed": 2}
     with open_store(uri) as store:
-        assert store.get("plans", "p")["version"] == 1
+        assert store.get("plans", "p") == inserted
         assert len(list(store.read_usage(["web"], *ALWAYS))) == 1
+
+
+@pytest.mark.parametrize("journal", ["", "PRAGMA journal_mode=WAL"])
+def test_a_file_that_another_process_is_still_making_is_an_empty_store(tmp_path: Path, journal: str) -> None:
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(journal)
+        path.touch()
+        before = path.read_bytes()
+        with open_store(f"sqlite://{path}", read_only=True) as store:
+            assert store.get("profiles", "web") is None
+            assert list(store.find("tenants", {"cell": "a"})) == []
+            times = array("d", [NOW.timestamp()])
+            assert store.append_usage([UsageBatch("web", "", times, {"cpu": array("d", [1.0])})]) == Counts(new=1)
+            with pytest.raises(StoreError, match="for reading only"):
+                store.insert("plans", {"key": "q"})
+        assert path.read_bytes() == before
+    with open_store(f"sqlite://{path}") as store:
+        store.insert("plans", {"key": "q"})
+    with open_store(f"sqlite://{path}", read_only=True) as store:
+        assert store.keys("plans") == ["q"]
+
+
+def test_a_migration_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(opened: sqlite3.Connection, _version: int) -> None:
+        opened.execute("ROLLBACK")  # as SQLite does by itself then
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite_connection, "migrate", full)
+    with pytest.raises(StoreUnavailable, match=r"database or disk is full \(make room"):
+        open_store(f"sqlite://{tmp_path}/store.db")
 
 
 def test_a_store_is_not_carried_over_fork(one_uri: str) -> None:
