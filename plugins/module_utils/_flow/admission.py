@@ -15,7 +15,8 @@ from .._core.units import format_time, parse_duration
 from .._planning.policy_reader import read_policy
 from .._store.interface import Document, Store
 from . import desired, requests, vms
-from .admit import Admitter, Outcome
+from .admit import Admitter
+from .decisions import Outcome
 from .profiles import Profiles
 from .requests import Wanted
 from .shadows import Shadows, served

@@ -20,7 +20,7 @@ from .._planning.admission import Decision, admit
 from .._planning.policy import Policy
 from .._store.interface import Document, Store
 from . import cells, reserve, vms
-from .decisions import record
+from .decisions import Outcome, record
 from .demands import expected
 from .requests import Wanted
 from .tenants import class_peaks, entry_of, tenant_document
@@ -34,21 +34,6 @@ else:
         pass
 
 _ATTEMPTS = 30
-
-
-@dataclass
-class Outcome:
-    """What became of one request; ``document`` is the tenant's, None where there is no room."""
-
-    name: str
-    profile: str
-    document: Document | None = None
-    changed: bool = False
-    reason: str = ""
-    claim: str | None = None
-    created_profile: bool = False
-    limits: list[str] = field(default_factory=list)
-    actions: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -199,13 +184,17 @@ class Admitter:
         """Write the tenants' documents; those that another run wrote first are that run's."""
         same = [one for one in placed if one == pending[one["key"]]]
         written, lost = reserve.claim(self.store, [one for one in placed if one not in same])
-        for key, tenant in self.store.get_many("tenants", lost).items():
+        self._theirs(lost, pending)
+        self._claimed.update(one["key"] for one in written if one["admitted_at"] == self.now)
+        return [*same, *written]
+
+    def _theirs(self, names: Sequence[str], pending: dict[str, Document]) -> None:
+        """Tenants that another run has admitted meanwhile are as that run left them."""
+        for key, tenant in self.store.get_many("tenants", names).items():
             self.tenants[key] = tenant
             outcome = self.outcomes[key]
             outcome.document, outcome.reason = tenant, "admitted by another run at the same time"
             pending.pop(key, None)
-        self._claimed.update(one["key"] for one in written if one["admitted_at"] == self.now)
-        return [*same, *written]
 
     def _take(
         self,
@@ -232,6 +221,7 @@ class Admitter:
             self._admitted(tenant, decisions[tenant["key"]])
         if lost:
             self.documents = vms.read(self.store, self.cell)
+            self._theirs(reserve.housed(pending.values(), self.documents), pending)
 
     def _admitted(self, tenant: Document, decision: Decision) -> None:
         outcome = self.outcomes[tenant["key"]]

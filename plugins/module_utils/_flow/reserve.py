@@ -81,6 +81,16 @@ def take(
     return written, lost
 
 
+def housed(tenants: Iterable[Document], vms: Mapping[str, Document]) -> list[str]:
+    """Tenants that have their room in the VM that their document names."""
+    rooms = {key: vm.get("allocations") or {} for key, vm in vms.items() if vm["state"] != "lost"}
+    return [
+        one["key"]
+        for one in tenants
+        if (room := rooms.get(one.get("vm") or "", {}).get(one["key"])) is not None and room.get("kind") != "leaving"
+    ]
+
+
 def homeless(tenants: Iterable[Document], vms: Mapping[str, Document], now: datetime) -> list[Document]:
     """Tenants whose VM holds no room for them, or is lost, and that no other run is placing just now."""
     found = []

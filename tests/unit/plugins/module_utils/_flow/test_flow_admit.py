@@ -373,6 +373,37 @@ def test_a_run_that_is_killed_between_two_writes_is_finished_by_the_next(
     assert reserve.homeless(store.find("tenants"), vms.read(store, "north"), NOW + timedelta(hours=1)) == []
 
 
+def test_a_tenant_that_another_run_is_giving_its_room_gets_no_second_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit(store, vms=[vm("a"), vm("b")])
+    size = {"cpu": "0.5", "memory": "64MiB"}
+    shared, *others = ({"id": f"r{number}", "workload": "web", "resources": size} for number in range(3))
+    real = store.put_many
+
+    def between(what: str, documents: Any) -> Any:
+        """The other run has written the tenant and not yet its room, which it takes while this run decides."""
+        if what == "vms":
+            monkeypatch.undo()
+            admit(store, requests=[shared, *others])
+        return real(what, documents)
+
+    def killed(what: str, documents: Any) -> Any:
+        if what == "vms":
+            raise KeyboardInterrupt
+        return real(what, documents)
+
+    monkeypatch.setattr(store, "put_many", killed)
+    with pytest.raises(KeyboardInterrupt):
+        admit(store, requests=[shared])
+    monkeypatch.setattr(store, "put_many", between)
+    (row,) = admit(store, requests=[shared])["results"]
+    assert row["reason"] == "admitted by another run at the same time"
+    assert not row["changed"]
+    check_cell(store)
+    assert [len(one["allocations"]) for one in store.find("vms")] == [3, 0]
+
+
 def test_requests_without_a_schedule_get_a_shadow_while_it_pays(store: Store) -> None:
     learned(store, "api", flat(0.1))
     document = store.get("profiles", "api")
