@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import runtimes
+import schedule
 from ansible_collections.predictive.tenancy.tests.environments import BUILD
 from laboratory import Lab
 
@@ -42,7 +43,8 @@ def virtual_machines(lab: Lab) -> None:
 
 
 @pytest.fixture(scope="session")
-def second_vm(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[None]]:
-    """What is tested in vm2 while other tests use vm1."""
+def second_vm(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[None]]]:
+    """What is tested in vm2, one after the other, while other tests use vm1."""
+    stories = {"runtimes": runtimes.story, "schedule": schedule.story}
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(runtimes.story, lab, tmp_path_factory.mktemp("runtimes"))
+        yield {name: pool.submit(story, lab, tmp_path_factory.mktemp(name)) for name, story in stories.items()}

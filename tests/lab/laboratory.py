@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ class Lab:
     def play(self, name: str, *arguments: str, check: bool = True) -> str:
         """Run a playbook of the project."""
         return self.ansible("ansible-playbook", *arguments, str(ROOT / "playbooks" / f"{name}.yml"), check=check)
+
+    def role(self, name: str, host: str, **variables: Any) -> str:
+        """Apply a role of the project to a host; what was printed."""
+        play = {"hosts": host, "gather_facts": False, "vars": variables, "roles": [f"predictive.tenancy.{name}"]}
+        with tempfile.NamedTemporaryFile("w", suffix=".yml", encoding="utf-8") as book:
+            json.dump([play], book)
+            book.flush()
+            return self.ansible("ansible-playbook", book.name)
 
     def module(self, host: str, name: str, **arguments: Any) -> dict[str, Any]:
         """Run a module on a host and return its result, failed or not."""

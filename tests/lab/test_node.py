@@ -389,9 +389,9 @@ def test_everything_outlives_a_reboot(lab: Lab) -> None:
     assert not partition(lab, STEADY, check=True)["changed"]
 
 
-def test_gvisor_and_kata_are_checked_installed_and_removed(second_vm: Future[None]) -> None:
+def test_gvisor_and_kata_are_checked_installed_and_removed(second_vm: dict[str, Future[None]]) -> None:
     """The story of runtimes.py, which vm2 has gone through meanwhile."""
-    second_vm.result(timeout=1200)
+    second_vm["runtimes"].result(timeout=1200)
 
 
 def test_a_vm_in_trouble_says_so_once_and_the_others_go_on(lab: Lab, tmp_path: Path) -> None:

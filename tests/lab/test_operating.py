@@ -7,29 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-import tarfile
 from collections.abc import Iterator
+from concurrent.futures import Future
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
-from ansible_collections.predictive.tenancy.tests.environments import ROOT
 from laboratory import Lab, changed_tasks
 
 MEASURING = {"Take the measurements into the history", "Learn the profiles"}
-UNIT = "tenancy-reconcile-north"
-COLLECTION = "/root/collections/ansible_collections/predictive/tenancy"
-SCHEDULE = {
-    "reconcile_schedule_cell": "north",
-    "reconcile_schedule_interval": 10,
-    "reconcile_schedule_jitter": 0,
-    "reconcile_schedule_ansible": "/root/says",
-    "reconcile_schedule_python": "/usr/bin/python3",
-    "reconcile_schedule_collections": "/root/collections",
-    "reconcile_schedule_environment": {"TENANCY_STORE": "sqlite:////root/store.db"},
-}
 
 
 class Site:
@@ -42,13 +30,6 @@ class Site:
     def play(self, name: str, **variables: Any) -> str:
         """Run a playbook of the collection; what it printed."""
         return self.lab.play(name, "-e", json.dumps({"tenancy_store": self.store, **variables}))
-
-    def role(self, name: str, vm: str, **variables: Any) -> str:
-        """Apply a role to a VM; what was printed."""
-        path = self.folder / "role.yml"
-        play = {"hosts": vm, "gather_facts": False, "vars": variables, "roles": [f"predictive.tenancy.{name}"]}
-        path.write_text(json.dumps([play]), encoding="utf-8")
-        return self.lab.ansible("ansible-playbook", str(path))
 
     def documents(self, kind: str) -> list[dict[str, Any]]:
         """What the store keeps."""
@@ -111,36 +92,18 @@ def test_reconciling_again_changes_nothing_but_measurements(site: Site, vm: str)
 
 def test_metrics_of_tenants_come_by_a_timer(site: Site, vm: str) -> None:
     given = {"tenant_metrics_packages": [], "tenant_metrics_interval": 5}  # the lab has no node_exporter's package
-    site.role("tenant_metrics", vm, **given)
-    assert changed_tasks(site.role("tenant_metrics", vm, **given)) == set()
+    site.lab.role("tenant_metrics", vm, **given)
+    assert changed_tasks(site.lab.role("tenant_metrics", vm, **given)) == set()
     path = "/var/lib/prometheus/node-exporter/tenancy_tenants.prom"
     shown = site.lab.ssh(vm, f"for _ in $(seq 60); do test -e {path} && break; sleep 0.5; done; cat {path}")
     limit = re.search(r'^tenancy_tenant_cpu_limit_cores\{.*tenant="web".*\} (\S+)$', shown, re.MULTILINE)
     assert limit, shown
     assert float(limit[1]) == site.quota(vm)
-    site.role("tenant_metrics", vm, tenant_metrics_state="absent")
+    site.lab.role("tenant_metrics", vm, tenant_metrics_state="absent")
     left = site.lab.ssh(vm, f"systemctl list-units --all 'tenancy-metrics*'; ls {path}", check=False)
     assert "tenancy" not in left
 
 
-def test_systemd_runs_a_schedule(site: Site) -> None:
-    """The program that the timer runs stands for ansible-playbook; its lease, log and state are real."""
-    lab, archive = site.lab, site.folder / "collection.tar"
-    with tarfile.open(archive, "w") as packed:
-        packed.add(ROOT / "plugins" / "module_utils", "plugins/module_utils")
-    script = r"#!/bin/sh\necho ran\ntest ! -e /root/broken\n"
-    lab.ssh("vm2", f"mkdir -p {COLLECTION}; printf '{script}' > /root/says; chmod +x /root/says")
-    lab.ansible("ansible", "vm2", "-m", "ansible.builtin.unarchive", "-a", f"src={archive} dest={COLLECTION}")
-    site.role("reconcile_schedule", "vm2", **SCHEDULE)
-    assert changed_tasks(site.role("reconcile_schedule", "vm2", **SCHEDULE)) == set()
-    lab.ssh("vm2", f"systemd-analyze verify /etc/systemd/system/{UNIT}.service /etc/systemd/system/{UNIT}.timer")
-    journal = f"journalctl -q -u {UNIT}"
-    wait = f"for _ in $(seq 60); do {journal} | grep -q '%s' && exit; sleep 1; done; {journal}; exit 1"
-    lab.ssh("vm2", wait % "north: succeeded in")
-    lab.ssh("vm2", f"touch /root/broken; {wait % 'north: failed'}")
-    status = json.loads(lab.ssh("vm2", f"/usr/local/bin/{UNIT} status"))
-    assert (status["outcome"], status["status"], status["failures"] >= 1) == ("failed", 1, True)
-    lab.ssh("vm2", f"/usr/local/bin/{UNIT} pause --for 1h; {wait % 'paused by'}")
-    assert lab.ssh("vm2", f"systemctl is-active {UNIT}.timer").strip() == "active"
-    site.role("reconcile_schedule", "vm2", **SCHEDULE, reconcile_schedule_state="absent")
-    assert UNIT not in lab.ssh("vm2", f"systemctl list-units --all '{UNIT}*'; ls /etc/systemd/system /usr/local/bin")
+def test_systemd_runs_a_schedule(second_vm: dict[str, Future[None]]) -> None:
+    """The story of schedule.py, which vm2 has gone through meanwhile."""
+    second_vm["schedule"].result(timeout=1200)
