@@ -280,11 +280,11 @@ class Admitter:
     def _give_back(self, names: Mapping[str, set[str]]) -> None:
         left = dict(names)
         for _attempt in range(_ATTEMPTS):
+            if not left:
+                return
             wanted = {key: reserve.Reservation(remove=set(gone)) for key, gone in left.items()}
             taken, lost = reserve.take(self.store, self.documents, wanted, dry=self.dry)
             self.documents.update(taken)
-            if not lost:
-                return
             self.documents.update(self.store.get_many("vms", lost))
             left = {key: left[key] for key in lost}
         raise Conflict("other runs changed the VM each time", item=", ".join(sorted(left)), hint="run again")

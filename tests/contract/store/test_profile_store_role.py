@@ -100,7 +100,8 @@ def test_users_with_least_privilege(tmp_path: Path) -> None:
         assert make(server, "sec/ond@")["changed"] is False
         uri = f"mongodb://tenancy:{quote_plus('sec/ond@')}@127.0.0.1:{server.port}/tenancy?replicaSet=secantus"
         with open_store(uri) as store:
-            assert store.get("profiles", "web") == store.insert("profiles", {"key": "web"})
+            inserted = store.insert("profiles", {"key": "web"})
+            assert store.get("profiles", "web") == inserted
         with pymongo.MongoClient(uri) as client:
             for forbidden in ("other", "admin"):
                 with pytest.raises(OperationFailure):
