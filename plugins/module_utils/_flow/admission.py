@@ -34,13 +34,27 @@ def admit_requests(store: Store, options: Mapping[str, Any], now: datetime, *, d
     known = list(store.find("profiles")) if span is not None or policy.shadow.enabled else []
     if span is not None:
         given = {one.tenant for one in wanted}
-        wanted += [one for one in requests.expected(known, now, span) if one.tenant not in given]
+        due = requests.expected(known, now, span, _running(store, wanted))
+        wanted += [one for one in due if one.tenant not in given]
     admitter = Admitter(store, cell, policy, now, dry, documents)
     admitter.run(wanted)
     until = _served(admitter, known, wanted, now)
     shadows = Shadows(store, cell, policy, now, dry, admitter.documents, until, admitter.shadows)
     shadows.run(known)
     return _answer(admitter, shadows, vm_changes, wanted, errors)
+
+
+def _running(store: Store, wanted: Sequence[Wanted]) -> dict[str, set[str]]:
+    """By profile the tenants that run in any cell, or will by what is asked for now."""
+    leaving = {one.tenant for one in wanted if one.state == "absent"}
+    found: dict[str, set[str]] = {}
+    for tenant in store.find("tenants"):
+        if tenant["state"] != "absent" and tenant["key"] not in leaving:
+            found.setdefault(str(tenant["profile"]), set()).add(tenant["key"])
+    for one in wanted:
+        if one.state == "present":
+            found.setdefault(str(one.profile["key"]), set()).add(one.tenant)
+    return found
 
 
 def _served(

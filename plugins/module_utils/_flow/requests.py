@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -169,10 +169,13 @@ def in_use(profile: Mapping[str, Any]) -> float:
     return float((profile.get("patterns") or {}).get("cpu", {}).get("level") or 0.0)
 
 
-def expected(profiles: Iterable[Document], now: datetime, seconds: float) -> list[Wanted]:
+def expected(
+    profiles: Iterable[Document], now: datetime, seconds: float, running: Mapping[str, Collection[str]]
+) -> list[Wanted]:
     """One request for each profile that expects one within ``seconds`` from now, or whose usage goes on.
 
-    A workload that has no schedule but uses CPU all the time (a service) was asked for once and is still wanted. The
+    A workload that has no schedule but uses CPU all the time (a service) was asked for once and is still wanted, unless
+    it is ``running`` (profile to its tenants, of any cell) by another name: then its usage is that tenant's. The
     request's id is the profile's own, so that a later run means the same tenant.
     """
     found = []
@@ -185,9 +188,13 @@ def expected(profiles: Iterable[Document], now: datetime, seconds: float) -> lis
             f"expected at {format_time(_moment(now, due[0][0]))}" if due else f"in use, {level:.2g} cores at the median"
         )
         request = f"{profile['key'][:46]}_1"
+        tenant = name_of(profile["key"], request)
+        names = running.get(profile["key"]) or {tenant}
+        if not due and tenant not in names:
+            continue
         found.append(
             Wanted(
-                tenant=name_of(profile["key"], request),
+                tenant=tenant,
                 request=request,
                 profile=profile,
                 priority=int(profile["priority"]),

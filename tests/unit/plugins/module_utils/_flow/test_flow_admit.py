@@ -373,6 +373,18 @@ def test_a_run_that_is_killed_between_two_writes_is_finished_by_the_next(
     assert reserve.homeless(store.find("tenants"), vms.read(store, "north"), NOW + timedelta(hours=1)) == []
 
 
+def test_a_service_that_runs_by_another_name_is_not_expected_again(store: Store) -> None:
+    learned(store, "web", flat(0.4))
+    admit(store, vms=[vm("a")], requests=[{"id": "mine", "profile": "web"}])
+    again = admit(store, expected="1h")
+    assert (again["changed"], again["results"]) == (False, [])
+    elsewhere = admit(store, cell="south", vms=[vm("s")], expected="1h")
+    assert elsewhere["results"] == []
+    admit(store, requests=[{"id": "mine", "profile": "web", "state": "absent"}])
+    assert [row["name"] for row in admit(store, expected="1h")["results"]] == ["web_1"]  # its usage goes on
+    assert not admit(store, expected="1h")["changed"]
+
+
 def test_a_tenant_that_another_run_is_giving_its_room_gets_no_second_one(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
