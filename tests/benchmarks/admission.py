@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import resource
 import sys
 import tempfile
@@ -207,6 +208,8 @@ def controllers(report: Report, folder: Path, count: int) -> None:
 
 def main() -> int:
     """Run it."""
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":  # one core: a second thread of numpy's only waits, and counts
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OPENBLAS_NUM_THREADS": "1"})
     given = arguments(__doc__ or "").parse_args()
     report = Report("admission", "generated")
     placements(report, 1000 if given.quick else 5000)
