@@ -20,6 +20,7 @@ import math
 import multiprocessing
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 from dataclasses import replace
@@ -209,7 +210,8 @@ def controllers(report: Report, folder: Path, count: int) -> None:
 def main() -> int:
     """Run it."""
     if os.environ.get("OPENBLAS_NUM_THREADS") != "1":  # one core: a second thread of numpy's only waits, and counts
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OPENBLAS_NUM_THREADS": "1"})
+        alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        return subprocess.run([sys.executable, *sys.argv], env=alone, check=False).returncode
     given = arguments(__doc__ or "").parse_args()
     report = Report("admission", "generated")
     placements(report, 1000 if given.quick else 5000)
