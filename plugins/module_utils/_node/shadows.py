@@ -172,30 +172,21 @@ def run(
 ) -> dict[str, Any]:
     """What the module returns: ``results`` of the shadows, ``claims`` of the tenants they became."""
     with exclusive(host, check):
-        return _run(host, items, claim, purge, cap, check)
-
-
-def _run(
-    host: Host,
-    items: Sequence[Mapping[str, Any]],
-    claim: Sequence[Mapping[str, Any]],
-    purge: bool,
-    cap: Cap,
-    check: bool,
-) -> dict[str, Any]:
-    require_unified(host.paths)
-    wanted = [{**(entry.get("tenant") or {}), "claim": entry.get("shadow")} for entry in claim]
-    claimed = partition.correct(host, wanted, False, check) if wanted else {"results": [], "changed": False, "diff": []}
-    outcome = Outcome()
-    made = plan(host, items, purge, cap, outcome)
-    if not check:
-        apply_plan(host, made, cap, outcome)
-    works = {work.wish.name: work for work in made.works}
-    returned = summary([_result(host, name, works.get(name), outcome) for name in made.names])
-    returned["claims"] = claimed["results"]
-    returned["changed"] = returned["changed"] or claimed["changed"] or made.node.changed
-    returned["diff"] += claimed["diff"]
-    return returned
+        require_unified(host.paths)
+        wanted = [{**(entry.get("tenant") or {}), "claim": entry.get("shadow")} for entry in claim]
+        claimed = (
+            partition.correct(host, wanted, False, check) if wanted else {"results": [], "changed": False, "diff": []}
+        )
+        outcome = Outcome()
+        made = plan(host, items, purge, cap, outcome)
+        if not check:
+            apply_plan(host, made, cap, outcome)
+        works = {work.wish.name: work for work in made.works}
+        returned = summary([_result(host, name, works.get(name), outcome) for name in made.names])
+        returned["claims"] = claimed["results"]
+        returned["changed"] = returned["changed"] or claimed["changed"] or made.node.changed
+        returned["diff"] += claimed["diff"]
+        return returned
 
 
 def _result(host: Host, name: str, work: Work | None, outcome: Outcome) -> dict[str, Any]:

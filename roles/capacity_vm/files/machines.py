@@ -177,12 +177,11 @@ def stop(name: str) -> None:
         virsh("destroy", name)
 
 
-def ensure_domain(host: Host, machine: dict[str, Any], image: str, actions: list[str]) -> None:
-    """The machine is defined as wanted and runs."""
+def ensure_domain(host: Host, machine: dict[str, Any], image: str, there: bool, actions: list[str]) -> None:
+    """The machine is defined as wanted and runs; ``there``: it was defined before."""
     name, folder = machine["name"], host.root / machine["name"]
     text = machine["xml"].replace("@IMAGE@", image)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    there = known(host, machine)
     if not there or read(folder / "defined").strip() != digest:
         actions.append("define again" if there else "define")
         if not host.check:
@@ -208,13 +207,13 @@ def ensure_domain(host: Host, machine: dict[str, Any], image: str, actions: list
 def present(host: Host, machine: dict[str, Any], actions: list[str]) -> None:
     """One machine, from its lease to its running. Raises Failure, before anything is done, where its name or its disk
     is a stranger's."""
-    known(host, machine)
+    there = known(host, machine)
     folder, disk = host.paths(machine)
     if disk.exists() and not folder.exists():
         raise Failure(f"{disk} exists, and {folder} knows nothing of it: move it away or choose another name")
     ensure_lease(host, machine, actions)
     image = ensure_disk(host, machine, actions)
-    ensure_domain(host, machine, image, actions)
+    ensure_domain(host, machine, image, there, actions)
 
 
 def absent(host: Host, machine: dict[str, Any], actions: list[str]) -> None:
