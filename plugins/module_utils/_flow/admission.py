@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from .._core.changes import ChangeSet, result
@@ -34,7 +35,7 @@ def admit_requests(store: Store, options: Mapping[str, Any], now: datetime, *, d
     known = list(store.find("profiles")) if span is not None or policy.shadow.enabled else []
     if span is not None:
         given = {one.tenant for one in wanted}
-        due = requests.expected(known, now, span, _running(store, wanted))
+        due = requests.expected(known, now, span, partial(_running, store, wanted))
         wanted += [one for one in due if one.tenant not in given]
     admitter = Admitter(store, cell, policy, now, dry, documents)
     admitter.run(wanted)
@@ -44,17 +45,11 @@ def admit_requests(store: Store, options: Mapping[str, Any], now: datetime, *, d
     return _answer(admitter, shadows, vm_changes, wanted, errors)
 
 
-def _running(store: Store, wanted: Sequence[Wanted]) -> dict[str, set[str]]:
-    """By profile the tenants that run in any cell, or will by what is asked for now."""
-    leaving = {one.tenant for one in wanted if one.state == "absent"}
-    found: dict[str, set[str]] = {}
-    for tenant in store.find("tenants"):
-        if tenant["state"] != "absent" and tenant["key"] not in leaving:
-            found.setdefault(str(tenant["profile"]), set()).add(tenant["key"])
-    for one in wanted:
-        if one.state == "present":
-            found.setdefault(str(one.profile["key"]), set()).add(one.tenant)
-    return found
+def _running(store: Store, wanted: Sequence[Wanted], profile: str) -> set[str]:
+    """The tenants of a profile that run in any cell, or will by what is asked for now."""
+    asked = {one.tenant: one.state for one in wanted if one.profile["key"] == profile}
+    there = {one["key"]: one["state"] for one in store.find("tenants", {"profile": profile})}
+    return {name for name, state in {**there, **asked}.items() if state != "absent"}
 
 
 def _served(

@@ -170,12 +170,12 @@ def in_use(profile: Mapping[str, Any]) -> float:
 
 
 def expected(
-    profiles: Iterable[Document], now: datetime, seconds: float, running: Mapping[str, Collection[str]]
+    profiles: Iterable[Document], now: datetime, seconds: float, running: Callable[[str], Collection[str]]
 ) -> list[Wanted]:
     """One request for each profile that expects one within ``seconds`` from now, or whose usage goes on.
 
     A workload that has no schedule but uses CPU all the time (a service) was asked for once and is still wanted, unless
-    it is ``running`` (profile to its tenants, of any cell) by another name: then its usage is that tenant's. The
+    it is ``running`` (asked for a profile's tenants, of any cell) by another name: then its usage is that tenant's. The
     request's id is the profile's own, so that a later run means the same tenant.
     """
     found = []
@@ -189,8 +189,7 @@ def expected(
         )
         request = f"{profile['key'][:46]}_1"
         tenant = name_of(profile["key"], request)
-        names = running.get(profile["key"]) or {tenant}
-        if not due and tenant not in names:
+        if not due and tenant not in (running(profile["key"]) or {tenant}):
             continue
         found.append(
             Wanted(
