@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,18 @@ class Lab:
             json.dump([play], book)
             book.flush()
             return self.ansible("ansible-playbook", book.name)
+
+    def bring(self, vm: str, folder: str, *programs: Path) -> None:
+        """Copy the collection's logic, and programs that use it, into a folder of a virtual machine."""
+        inside = "ansible_collections/predictive/tenancy/plugins/module_utils"
+        with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
+            with tarfile.open(archive.name, "w") as packed:
+                packed.add(ROOT / "plugins" / "module_utils", inside)
+                for program in programs:
+                    packed.add(program, program.name)
+            self.ssh(vm, f"mkdir -p {folder}")
+            words = f"src={archive.name} dest={folder}"
+            self.ansible("ansible", vm, "-m", "ansible.builtin.unarchive", "-a", words)
 
     def module(self, host: str, name: str, **arguments: Any) -> dict[str, Any]:
         """Run a module on a host and return its result, failed or not."""

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from pathlib import Path
 
-from ansible_collections.predictive.tenancy.tests.environments import ROOT
 from laboratory import Lab, changed_tasks
 
 VM = "vm2"
 UNIT = "tenancy-reconcile-north"
-COLLECTION = "/root/collections/ansible_collections/predictive/tenancy"
 SCHEDULE = {
     "reconcile_schedule_cell": "north",
     "reconcile_schedule_interval": 10,
@@ -26,14 +23,11 @@ SCHEDULE = {
 }
 
 
-def story(lab: Lab, folder: Path) -> None:
+def story(lab: Lab, _folder: Path) -> None:
     """The program that the timer runs stands for ansible-playbook; its lease, log and state are real."""
-    archive = folder / "collection.tar"
-    with tarfile.open(archive, "w") as packed:
-        packed.add(ROOT / "plugins" / "module_utils", "plugins/module_utils")
+    lab.bring(VM, "/root/collections")
     script = r"#!/bin/sh\necho ran\ntest ! -e /root/broken\n"
-    lab.ssh(VM, f"mkdir -p {COLLECTION}; printf '{script}' > /root/says; chmod +x /root/says")
-    lab.ansible("ansible", VM, "-m", "ansible.builtin.unarchive", "-a", f"src={archive} dest={COLLECTION}")
+    lab.ssh(VM, f"printf '{script}' > /root/says; chmod +x /root/says")
     lab.role("reconcile_schedule", VM, **SCHEDULE)
     assert changed_tasks(lab.role("reconcile_schedule", VM, **SCHEDULE)) == set()
     lab.ssh(VM, f"systemd-analyze verify /etc/systemd/system/{UNIT}.service /etc/systemd/system/{UNIT}.timer")

@@ -24,7 +24,12 @@ def host_for(module: AnsibleModule, now: str | None = None) -> Host:
     """This machine, as seen through a module."""
 
     def run(words: Sequence[str]) -> tuple[int, str, str]:
-        code, out, err = module.run_command(list(words), environ_update={"LC_ALL": "C.UTF-8"})
+        try:
+            code, out, err = module.run_command(
+                list(words), environ_update={"LC_ALL": "C.UTF-8"}, handle_exceptions=False
+            )
+        except OSError as error:  # no memory for a process: what was done so far must not be lost with it
+            return error.errno or 1, "", f"{words[0]} cannot be run: {error.strerror}"
         return int(code), str(out), str(err)
 
     def which(name: str) -> str | None:

@@ -16,7 +16,7 @@ from .limit_fields import FIELDS
 from .limits import Machine, starting
 from .sandboxes import image_identity, render_config
 from .slices import show
-from .survey import service_state
+from .starts import service, start
 from .units import SETTINGS, set_enabled
 from .wishes import Work, describe
 
@@ -50,10 +50,6 @@ def _thaw(host: Host, works: Sequence[Work]) -> None:
     slices.thaw(host, {work.record.instance: work.place.slice for work in works if work.place})
 
 
-def _service(work: Work) -> str:
-    return service_unit(work.record.runtime, work.record.instance)
-
-
 def stop_services(host: Host, units: Sequence[str]) -> None:
     """Stop services and forget that they failed; one that systemd does not know is stopped already."""
     shown = show(host, units)
@@ -71,7 +67,7 @@ def remove(host: Host, works: Sequence[Work], outcome: Outcome) -> None:
     frozen = [work for work in works if work.place is not None and work.place.slice.frozen]
     together(frozen, outcome, lambda some: _thaw(host, some))
     alive = [work for work in works if work.wish.name not in outcome.errors]
-    alive = together(alive, outcome, lambda some: stop_services(host, [_service(work) for work in some]))
+    alive = together(alive, outcome, lambda some: stop_services(host, [service(work) for work in some]))
     guarded(alive, outcome, lambda work: set_enabled(host, work.record.runtime, work.record.instance, False))
     alive = [work for work in alive if work.wish.name not in outcome.errors]
     alive = together(alive, outcome, lambda some: _drop_slices(host, some))
@@ -84,7 +80,7 @@ def _drop_slices(host: Host, works: Sequence[Work]) -> None:
     if active:
         names = [slice_unit(work.record.instance) for work in active]
         host.systemctl("stop", "--", *names, doing="stopping slices", item=", ".join(names))
-    host.systemctl("revert", "--", *units, *[_service(work) for work in works], doing="removing the limits of",
+    host.systemctl("revert", "--", *units, *[service(work) for work in works], doing="removing the limits of",
                    item=", ".join(units))  # fmt: skip
 
 
@@ -130,62 +126,14 @@ def limit(host: Host, about: Machine, outcome: Outcome, work: Work) -> None:
         outcome.note(work.wish.name, why)
 
 
-def _restart(host: Host, works: Sequence[Work]) -> None:
-    units = [_service(work) for work in works]
-    host.systemctl("restart", "--", *units, doing="starting", item=", ".join(units))
-
-
-def _why(host: Host, unit: str) -> str:
-    """The last thing that a sandbox's runtime said."""
-    code, out, _err = host.run(["journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=1", f"--unit={unit}",
-                                "_TRANSPORT=stdout"])  # fmt: skip
-    return out.strip() if code == 0 else ""
-
-
-def start(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
-    """Start sandboxes, a few at a time, and see that they run."""
-    reverted = [work for work in works if work.revert]
-    together(reverted, outcome, lambda some: _revert(host, some))
-    running: list[Work] = []
-    width = max(2, 2 * host.cpus)
-    for first in range(0, len(works), width):
-        running += _start_some(host, works[first : first + width], outcome)
-    return running
-
-
 def _revert(host: Host, works: Sequence[Work]) -> None:
-    units = [_service(work) for work in works]
+    units = [service(work) for work in works]
     host.systemctl("revert", "--", *units, doing="removing overrides of", item=", ".join(units))
 
 
-def _start_some(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
-    units = [_service(work) for work in works]
-    failed = [unit for unit, work in zip(units, works) if work.place and work.place.service.state.startswith("failed")]
-    if failed:
-        host.systemctl("reset-failed", "--", *failed, doing="resetting", item=", ".join(failed))
-    reason, begin = "", host.clock()
-    try:
-        _restart(host, works)
-    except CommandError as error:
-        reason = str(error)  # which of them, the units' own states tell
-    shown = show(host, units)
-    running = []
-    for unit, work in zip(units, works):
-        state = service_state(shown.get(unit, {}))
-        if state.active or state.entered >= begin:
-            running.append(work)
-            outcome.started[work.wish.name] = "cold"
-            outcome.seconds[work.wish.name] = outcome.seconds.get(work.wish.name, 0.0) + state.took
-            if not state.active:
-                outcome.note(work.wish.name, f"it started and ended since ({state.result}); systemd starts it again")
-        else:
-            why = _why(host, unit) or reason or "no message in the journal"
-            hint = f"see journalctl -u {unit}"
-            outcome.fail(
-                work.wish.name,
-                CommandError(f"the sandbox does not run, it is {state.state}: {why}", item=work.wish.name, hint=hint),
-            )
-    return running
+def _start(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
+    together([work for work in works if work.revert], outcome, lambda some: _revert(host, some))
+    return start(host, [work for work in works if work.wish.name not in outcome.errors], outcome)
 
 
 def settle(host: Host, about: Machine, work: Work) -> None:
@@ -218,7 +166,7 @@ def realise(host: Host, works: Sequence[Work], about: Machine, outcome: Outcome)
     share = (host.clock() - begin) / max(1, len(works))
     for work in todo:
         outcome.seconds[work.wish.name] = share
-    begun = start(host, [work for work in todo if work.start], outcome)
+    begun = _start(host, [work for work in todo if work.start], outcome)
     guarded(begun, outcome, lambda work: settle(host, about, work))
     todo = [work for work in todo if work.wish.name not in outcome.errors]
     todo = guarded(todo, outcome, lambda work: _finish(host, work))

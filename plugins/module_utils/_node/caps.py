@@ -17,7 +17,7 @@ from .._core.changes import ChangeSet
 from .._core.errors import InputError
 from .._core.units import format_bytes, format_time, parse_bytes, parse_time
 from . import apply, slices
-from .host import Host, Outcome, read_text, write_text
+from .host import Host, Outcome, meminfo, read_text, write_text
 from .limits import Limits, Machine
 from .wishes import Wish, Work
 
@@ -71,12 +71,8 @@ def _absent(wish: Wish) -> Wish:
 
 
 def available(host: Host) -> int:
-    """Bytes that the machine can still give (MemAvailable)."""
-    text = read_text(os.path.join(host.paths.root, "proc/meminfo")) or ""
-    for line in text.splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    """Bytes that the machine can still give without swapping."""
+    return meminfo(host.paths).get("MemAvailable", 0)
 
 
 def held(host: Host, instance: str) -> int:

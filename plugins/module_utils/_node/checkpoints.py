@@ -12,7 +12,7 @@ import os
 import shutil
 
 from .._core.errors import CommandError
-from . import apply
+from . import apply, starts
 from .host import Host, Outcome, service_unit, slice_unit, write_text
 from .limits import Machine
 from .sandboxes import Sandbox, require_runtime
@@ -85,6 +85,6 @@ def restore(host: Host, work: Work, sandbox: Sandbox, about: Machine, outcome: O
         outcome.note(work.wish.name, f"its checkpoint cannot be restored, so it starts cold: {error}")
         place = host.paths.place(instance)
         write_text(f"{place}/settings", SETTINGS[sandbox.runtime](sandbox, "run", place))
-        apply.start(host, [work], outcome)
+        starts.start(host, [work], outcome)
     apply.settle(host, about, work)
     return restored

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .._core.errors import TenancyError
-from . import checkpoints, records, slices
+from . import checkpoints, records, slices, starts
 from .apply import guarded
 from .host import Host, Outcome, write_text
 from .limits import Machine, compare_limits
@@ -61,6 +61,8 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
     if sandbox is None or place is None:
         return
     begin, instance, tier = host.clock(), work.record.instance, work.record.tier
+    if tier == "checkpointed":
+        starts.require_room(host, work)
     work.record = replace(
         work.record, name=work.wish.name, role=TENANT, priority=work.wish.priority, tier="", expires_at="", held=0,
         sandbox=describe(sandbox),

@@ -8,6 +8,8 @@ from __future__ import annotations
 from .host import Paths
 from .sandboxes import Sandbox
 
+FOOTPRINT = 20 * 1024**2  # bytes that a start takes, whatever the program in it
+
 _TEMPLATE = """# Made by predictive.tenancy.
 [Unit]
 Description=Tenant sandbox %i (gVisor)

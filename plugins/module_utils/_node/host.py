@@ -159,6 +159,16 @@ def read_text(path: str) -> str | None:
         raise CommandError(f"cannot read: {error.strerror}", item=path) from error
 
 
+def meminfo(paths: Paths) -> dict[str, int]:
+    """The machine's memory in bytes, by the kernel's names."""
+    found = {}
+    for line in (read_text(os.path.join(paths.root, "proc/meminfo")) or "").splitlines():
+        name, _sign, rest = line.partition(":")
+        number, *unit = rest.split()
+        found[name] = int(number) * (1024 if unit == ["kB"] else 1)
+    return found
+
+
 def write_text(path: str, text: str, mode: int = 0o600) -> None:
     """Replace a file in one step, so that a reader or a kill sees the old or the new content and nothing between.
 

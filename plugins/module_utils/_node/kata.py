@@ -11,6 +11,8 @@ from .sandboxes import Sandbox
 # ctr ignores containerd's ConfigPath for a runtime, so the role links the configuration to this path.
 CONFIGURATION = "/etc/kata-containers/tenancy.toml"
 
+FOOTPRINT = 160 * 1024**2  # bytes that a start takes, whatever the program in it
+
 _TEMPLATE = """# Made by predictive.tenancy.
 [Unit]
 Description=Tenant sandbox %i (Kata)

@@ -19,6 +19,7 @@ from .sandboxes import require_runtime
 TEMPLATES = {"gvisor": gvisor.template, "kata": kata.template, "runc": runc.template}
 START_CREATED = {"gvisor": gvisor.start_created, "runc": runc.start_created}
 CHECKPOINT = {"gvisor": gvisor.checkpoint}
+FOOTPRINTS = {"gvisor": gvisor.FOOTPRINT, "kata": kata.FOOTPRINT, "runc": runc.FOOTPRINT}
 SETTINGS = {"gvisor": gvisor.settings, "kata": kata.settings, "runc": runc.settings}
 
 # Without accounting the I/O controller is off and a slice's reads and writes are not counted.

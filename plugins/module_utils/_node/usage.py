@@ -13,7 +13,7 @@ from typing import Any
 
 from .._core.errors import CommandError
 from .._core.units import format_time
-from .host import Host, read_text
+from .host import Host, meminfo, read_text
 from .limits import Limits, read_live
 from .records import Record, scan
 from .slices import read_int
@@ -194,10 +194,7 @@ def io_weights(host: Host) -> str:
 
 def _vm(host: Host) -> dict[str, Any]:
     """The machine as a whole."""
-    memory = {}
-    for line in (read_text(os.path.join(host.paths.root, "proc/meminfo")) or "").splitlines():
-        key, _sign, rest = line.partition(":")
-        memory[key] = int(rest.split()[0]) * 1024 if rest.split() and rest.split()[0].isdigit() else 0
+    memory = meminfo(host.paths)
     folder = os.path.join(host.paths.root, "proc/pressure")
     return {
         "cpus": host.cpus,

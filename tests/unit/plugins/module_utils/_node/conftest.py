@@ -24,7 +24,8 @@ READS = ("show", "journalctl")
 
 
 class FakeSystemd:
-    """``calls`` are all commands; ``memory`` is what a slice's processes hold; ``broken`` services do not start."""
+    """``calls`` are all commands; ``memory`` is what a slice's processes hold; ``broken`` services do not start, for
+    one of the ``reasons`` that systemd gives."""
 
     def __init__(self, root: str) -> None:
         self.paths = Paths(root)
@@ -33,6 +34,7 @@ class FakeSystemd:
         self.active: set[str] = set()
         self.frozen: set[str] = set()
         self.broken: set[str] = set()
+        self.reasons: dict[str, str] = {}
         self.fail_words: set[str] = set()
         self.entered: dict[str, int] = {}
         self.short_lived: set[str] = set()
@@ -77,7 +79,8 @@ class FakeSystemd:
         self.calls.append(list(words))
         rest = [word for word in words[1:] if not word.startswith("--")]
         if words[0] == "journalctl":
-            return 0, "creating container: no such file\n", ""
+            unit = next(word.partition("=")[2] for word in words if word.startswith("--unit="))
+            return 0, "" if unit in self.reasons else "creating container: no such file\n", ""
         if words[0] != "systemctl":
             return self._checkpoint(words) if "checkpoint" in words else (0, "", "")
         if rest[0] != "show" and any(word in self.fail_words for word in rest):
@@ -98,6 +101,11 @@ class FakeSystemd:
     def cgroup(self, unit: str) -> str:
         """The cgroup of a slice."""
         return os.path.join(self.paths.cgroup, "tenants.slice", unit)
+
+    def left(self, memory: int, swap: int = 0) -> None:
+        """Let the machine have so many bytes of memory and of swap left."""
+        lines = [f"{name}: {size // 1024} kB\n" for name, size in (("MemAvailable", memory), ("SwapFree", swap))]
+        self._write(os.path.join(self.paths.root, "proc/meminfo"), "".join([*lines, "HugePages_Total:       0\n"]))
 
     def use(self, instance: str, memory: int) -> None:
         """Let a slice's processes hold this much."""
@@ -167,7 +175,13 @@ class FakeSystemd:
             elif unit not in self.broken:
                 self.active.add(unit)
                 self._enforce(f"tenants-{unit.partition('@')[2].replace('.service', '')}.slice")
-        return (1, "", "Job failed") if self.broken & set(units) else (0, "", "")
+        usual = "the control process exited with error code"
+        said = [
+            f'Job for {unit} failed because {self.reasons.get(unit, usual)}.\nSee "systemctl status {unit}".'
+            for unit in units
+            if unit in self.broken
+        ]
+        return (1, "", "\n".join(said)) if said else (0, "", "")
 
     def _stop(self, units: list[str]) -> tuple[int, str, str]:
         self.active -= set(units)

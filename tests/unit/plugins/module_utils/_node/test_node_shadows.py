@@ -247,10 +247,6 @@ def stopping(machine, then):
     machine.run = run
 
 
-def free(machine, mebibytes):
-    machine._write(os.path.join(machine.paths.root, "proc/meminfo"), f"MemAvailable: {mebibytes * 1024} kB\n")
-
-
 def test_a_shadow_that_the_cap_has_no_memory_for_is_not_made_again(machine):
     items, cap = [shadow("a", priority=10), shadow("b", priority=90)], Cap(memory=MIB)
     reserve(machine, items, cap=cap)
@@ -284,8 +280,8 @@ def test_what_a_shadow_held_is_forgotten_after_an_hour_and_for_another_sandbox(m
 def test_waiting_shadows_are_given_up_under_pressure_as_check_mode_says(machine):
     items, cap = [shadow("a", priority=10), shadow("b", priority=90)], Cap(min_available=128 * MIB)
     reserve(machine, items, cap=cap)
-    free(machine, 127)
-    stopping(machine, lambda: free(machine, 128))
+    machine.left(127 * MIB)
+    stopping(machine, lambda: machine.left(128 * MIB))
     said = reserve(machine, items, cap=cap, check=True)
     machine.calls.clear()
     done = reserve(machine, items, cap=cap)
@@ -294,9 +290,9 @@ def test_waiting_shadows_are_given_up_under_pressure_as_check_mode_says(machine)
         assert "given up: 127MiB are available, shadows leave 128MiB alone" in returned["results"][0]["notes"]
         assert [item["state"] for item in returned["results"]] == ["absent", "waiting"]
     assert starts(machine) == []
-    free(machine, 129)  # it held one: not enough for it and as much again
+    machine.left(129 * MIB)  # it held one: not enough for it and as much again
     assert not reserve(machine, items, cap=cap)["changed"]
-    free(machine, 130)
+    machine.left(130 * MIB)
     assert one(reserve(machine, items, cap=cap))["actions"] == ["create"]
     assert not reserve(machine, items, cap=cap)["changed"]
 
@@ -304,27 +300,27 @@ def test_waiting_shadows_are_given_up_under_pressure_as_check_mode_says(machine)
 def test_a_shadow_that_takes_more_than_it_holds_is_not_made_in_turns(machine):
     """Its memory is in zram: the machine has ten MiB less, the slice holds one."""
     cap = Cap(min_available=128 * MIB)
-    free(machine, 132)
-    stopping(machine, lambda: free(machine, 132))
+    machine.left(132 * MIB)
+    stopping(machine, lambda: machine.left(132 * MIB))
     real = machine.run
 
     def run(words):
         if "restart" in words:
-            free(machine, 122)
+            machine.left(122 * MIB)
         return real(words)
 
     machine.run = run
     assert one(reserve(machine, [shadow("s")], cap=cap))["actions"] == ["create", "give_up"]
     assert not reserve(machine, [shadow("s")], cap=cap, check=True)["changed"]
     assert not reserve(machine, [shadow("s")], cap=cap)["changed"]
-    free(machine, 150)
+    machine.left(150 * MIB)
     assert one(reserve(machine, [shadow("s")], cap=cap, check=True))["actions"] == ["create"]
 
 
 def test_what_leaves_makes_room_for_what_comes(machine):
     cap = Cap(min_available=128 * MIB)
     reserve(machine, [shadow("old")], cap=cap)
-    free(machine, 127)
+    machine.left(127 * MIB)
     returned = reserve(machine, [{"name": "old", "state": "absent"}, shadow("new")], cap=cap, check=True)
     assert [item["actions"] for item in returned["results"]] == [["remove"], ["create"]]
 

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starts of sandboxes: a few at a time, none that the machine has no memory for, and a reason for each that failed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .._core.errors import CommandError
+from .._core.units import format_bytes
+from .host import Host, Outcome, meminfo, service_unit
+from .slices import show
+from .survey import ServiceState, service_state
+from .units import FOOTPRINTS
+from .wishes import Work
+
+
+def service(work: Work) -> str:
+    """The service of a work's sandbox."""
+    return service_unit(work.record.runtime, work.record.instance)
+
+
+def start(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
+    """Start sandboxes and see that they run; returns those that do."""
+    running: list[Work] = []
+    waiting = list(works)
+    while waiting:
+        count = _fitting(host, waiting)
+        if count:
+            running += _start_some(host, waiting[:count], outcome)
+        else:
+            outcome.fail(waiting[0].wish.name, _refusal(host, waiting[0]))
+        waiting = waiting[max(1, count) :]
+    return running
+
+
+def _left(host: Host) -> int:
+    """Bytes that the machine can still give, those that it can swap out first included."""
+    memory = meminfo(host.paths)
+    return memory.get("MemAvailable", 0) + memory.get("SwapFree", 0)
+
+
+def _need(work: Work) -> int:
+    """Bytes that a start takes beyond what the sandbox holds until it is ended for it."""
+    least = FOOTPRINTS[work.record.runtime]
+    least = least if work.wish.limits.memory_max is None else min(least, work.wish.limits.memory_max)
+    held = work.place.slice.memory if work.place else None
+    return max(0, least - (held or 0))
+
+
+def _fitting(host: Host, works: Sequence[Work]) -> int:
+    """How many of the first ones can be started together. A start that finds no memory would not fail but make the
+    whole machine crawl, and the kernel end somebody's sandbox."""
+    room = _left(host)
+    most = max(2, 2 * host.cpus)
+    for count, work in enumerate(works[:most]):
+        room -= _need(work)
+        if room < 0:
+            return count
+    return min(most, len(works))
+
+
+def _refusal(host: Host, work: Work) -> CommandError:
+    return CommandError(
+        f"this machine has {format_bytes(_left(host))} of memory left, and the start of a {work.record.runtime} "
+        f"sandbox takes {format_bytes(_need(work))}",
+        item=work.wish.name,
+        hint="give the machine more memory, or move tenants to another one",
+    )
+
+
+def require_room(host: Host, work: Work) -> None:
+    """Raise CommandError where the machine has no memory for this start."""
+    if not _fitting(host, [work]):
+        raise _refusal(host, work)
+
+
+def _restart(host: Host, works: Sequence[Work]) -> None:
+    units = [service(work) for work in works]
+    host.systemctl("restart", "--", *units, doing="starting", item=", ".join(units))
+
+
+def _start_some(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
+    units = [service(work) for work in works]
+    failed = [unit for unit, work in zip(units, works) if work.place and work.place.service.state.startswith("failed")]
+    if failed:
+        host.systemctl("reset-failed", "--", *failed, doing="resetting", item=", ".join(failed))
+    said, begin = "", host.clock()
+    try:
+        _restart(host, works)
+    except CommandError as error:
+        said = str(error)  # which of them, the units' own states tell
+    shown = show(host, units)
+    running = []
+    for unit, work in zip(units, works):
+        state = service_state(shown.get(unit, {}))
+        if state.active or state.entered >= begin:
+            running.append(work)
+            outcome.started[work.wish.name] = "cold"
+            outcome.seconds[work.wish.name] = outcome.seconds.get(work.wish.name, 0.0) + state.took
+            if not state.active:
+                outcome.note(work.wish.name, f"it started and ended since ({state.result}); systemd starts it again")
+        else:
+            why = _why(host, work, state, said)
+            hint = f"see journalctl -u {unit}"
+            outcome.fail(
+                work.wish.name,
+                CommandError(f"the sandbox does not run, it is {state.state}: {why}", item=work.wish.name, hint=hint),
+            )
+    return running
+
+
+def _why(host: Host, work: Work, state: ServiceState, said: str) -> str:
+    """What systemd, or else the sandbox's runtime, said last of a start that failed. systemctl tells of all the units
+    of one call together, and after a second systemd has forgotten, because it tries again."""
+    unit = service(work)
+    found = re.search(rf"Job for {re.escape(unit)} failed because (.*?)\. ?(?:See|$)", said)
+    reason = found[1] if found else ""
+    if state.result == "oom-kill" or "out-of-memory" in reason:
+        most = work.wish.limits.memory_max
+        return f"it was ended for want of memory{f', its maximum is {format_bytes(most)}' if most else ''}"
+    code, out, _err = host.run(["journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=1", f"--unit={unit}",
+                                "_TRANSPORT=stdout"])  # fmt: skip
+    last = out.strip() if code == 0 else ""
+    return last or reason or said or "no message in the journal"
