@@ -185,6 +185,21 @@ def test_memory_high_slows_and_swaps_and_ends_nothing(lab: Lab) -> None:
     assert (counts["high"] > 0, counts["oom_kill"]) == (True, 0)
 
 
+def test_a_neighbours_hunger_leaves_protected_memory(lab: Lab) -> None:
+    """All tenants together get half of what they hold, while one of them never stops asking for more."""
+    names = ("steady", "burn")
+    limit = f"{CGROUP}/memory.high"
+    before = {name: int(read(lab, name, "memory.current")[0]) for name in names}
+    total = int(lab.ssh(VM, f"cat {CGROUP}/memory.current"))
+    lab.ssh(VM, f"echo {total // 2} > {limit}; sleep 5")
+    after = {name: int(read(lab, name, "memory.current")[0]) for name in names}
+    lab.ssh(VM, f"echo max > {limit}")
+    for name, protected in zip(names, ("16 MiB", "nothing")):
+        print(f"{name}: {protected} protected, {before[name] / MIB:.1f} MiB before, {after[name] / MIB:.1f} MiB after")
+    assert after["steady"] >= 0.95 * min(before["steady"], 16 * MIB)
+    assert after["burn"] < 0.7 * before["burn"]
+
+
 def test_a_pid_bomb_is_held(lab: Lab, measured: dict[str, dict[str, Any]]) -> None:
     print(f"pids.max 120: {measured['bomb']['pids']} processes and threads")
     assert measured["bomb"]["pids"] <= 120
@@ -394,21 +409,54 @@ def test_gvisor_and_kata_are_checked_installed_and_removed(second_vm: dict[str, 
     second_vm["runtimes"].result(timeout=1200)
 
 
+# Takes the memory of its machine until 16 MB are left, again and again.
+HUNGRY = """
+import time
+taken = []
+while True:
+    left = next(int(line.split()[1]) for line in open("/proc/meminfo") if line.startswith("MemAvailable"))
+    taken.append(b"x" * max(0, (left - 16000) * 768))
+    time.sleep(0.2)
+"""
+# How it looks where systemd has mounted the hierarchies of cgroup v1.
+LEGACY = """#!/bin/sh
+exec unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup; exec python3 "$@"' python3 "$@"
+"""
+
+
+def trouble(lab: Lab, where: str, *words: str) -> dict[str, str]:
+    """What each VM says when a tenant is asked of it."""
+    asked = ["-o", "-m", "predictive.tenancy.vm_partition", "-a", json.dumps({"tenants": [STEADY]})]
+    shown = lab.ansible("ansible", where, *words, *asked, check=False)
+    said = {line[:3]: line for line in shown.splitlines() if re.match(r"vm[123] \|", line)}
+    return {vm: json.loads(line.split("=> ", 1)[1])["msg"] if "FAILED" in line else line for vm, line in said.items()}
+
+
 def test_a_vm_in_trouble_says_so_once_and_the_others_go_on(lab: Lab, tmp_path: Path) -> None:
-    """One VM does not answer, one has a full disk; the third does its work."""
+    """One VM does not answer, one has a full disk; the third does its work. Then one has no memory, and no cgroup v2."""
     more = tmp_path / "more.yml"
     more.write_text("capacity_vms: {hosts: {vm3: {ansible_host: 192.168.150.77, ansible_timeout: 5}}}", "utf-8")
-    words = ["-o", "-m", "predictive.tenancy.vm_partition", "-a", json.dumps({"tenants": [STEADY]})]
     places = "/var/lib/tenancy/places"
     lab.ssh("vm2", f"mkdir -p {places}; mount -t tmpfs -o nr_inodes=1 none {places}")
-    shown = lab.ansible("ansible", "capacity_vms", "-i", str(more), *words, check=False)
+    said = trouble(lab, "capacity_vms", "-i", str(more))
     lab.ssh("vm2", f"umount {places}")
-    lines = {line[:3]: line for line in shown.splitlines() if re.match(r"vm[123] \|", line)}
-    assert "UNREACHABLE" in lines["vm3"]
-    assert "SUCCESS" in lines["vm1"]
-    said = json.loads(lines["vm2"].split("=> ", 1)[1])["msg"]
-    assert said.startswith("1 of 1 tenants failed: steady: ")
-    assert "No space left on device" in said
+    assert "UNREACHABLE" in said["vm3"]
+    assert "SUCCESS" in said["vm1"]
+    assert said["vm2"].startswith("1 of 1 tenants failed: steady: ")
+    assert "No space left on device" in said["vm2"]
+
+    hungry = "systemd-run -q --unit=hungry -p OOMScoreAdjust=-1000 python3 /root/hungry.py"
+    lab.ssh("vm2", f"cat > /root/hungry.py << 'END'\n{HUNGRY}END\nswapoff -a; {hungry}; sleep 8")
+    said = trouble(lab, "vm2")
+    killed = lab.ssh("vm2", "dmesg | grep -c 'Out of memory' || true").strip()
+    lab.ssh("vm2", "systemctl stop hungry; systemctl start dev-zram0.swap")
+    print(said["vm2"])
+    assert re.search(r"steady: this machine has \S+ of memory left, and the start of a gvisor sandbox", said["vm2"])
+    assert killed == "0"
+
+    lab.ssh("vm2", f"cat > /root/legacy << 'END'\n{LEGACY}END\nchmod +x /root/legacy")
+    said = trouble(lab, "vm2", "-e", "ansible_python_interpreter=/root/legacy")
+    assert said["vm2"].startswith("/sys/fs/cgroup: this machine has no unified cgroup hierarchy (cgroup v2)")
     assert "msg" not in lab.module("vm2", "predictive.tenancy.vm_partition", tenants=[], purge=True)
 
 

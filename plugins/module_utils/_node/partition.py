@@ -14,8 +14,8 @@ from . import apply, claims, records
 from .host import PARENT, Host, Outcome, require_unified
 from .limits import Limits, Machine
 from .lock import exclusive
-from .records import TENANT, Record
-from .survey import Survey, machine, survey
+from .records import SHADOW, TENANT, Record
+from .survey import Survey, machine, protected, survey
 from .units import compare_files, install_files, node_files
 from .wishes import Wish, Work, by_name, compare, find_shadow, settled, wishes_from
 
@@ -65,10 +65,9 @@ def allot(wishes: Sequence[Wish], present: Mapping[str, Record], taken: Sequence
     return listed
 
 
-def _protected(works: Sequence[Work], seen: Survey) -> int:
+def _protected(works: Sequence[Work], lows: dict[str, int]) -> int:
     """What ``tenants.slice`` must protect so that its tenants' own memory.low counts: their sum (a child's protection
-    is bounded by its parents', see the kernel's cgroup-v2 document)."""
-    lows = {instance: place.slice.limits.memory_low for instance, place in seen.places.items()}
+    is bounded by its parents', see the kernel's cgroup-v2 document). ``lows`` are those of all others."""
     for work in works:
         lows[work.record.instance] = 0 if work.remove or work.wish.sandbox is None else work.wish.limits.memory_low
     return sum(lows.values())
@@ -92,7 +91,9 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, outcome: O
     listed = allot(wishes, present, known, TENANT)
     instances = {record.instance for record in listed}
     others = [record for record in known if record.instance not in instances]
-    seen = survey(host, [*listed, *others], about)
+    asked = {wish.claim for wish in wishes if wish.claim}
+    claimable = [record for record in others if record.role == SHADOW and record.name in asked]
+    seen = survey(host, [*listed, *claimable], about)
     works: list[Work] = []
     taken: set[str] = set()
     for wish, record in zip(wishes, listed):
@@ -106,7 +107,7 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, outcome: O
     files = node_files(host, {wish.sandbox.runtime for wish in wishes if wish.sandbox}) if wishes else {}
     node = ChangeSet(PARENT)
     different = compare_files(node, files)
-    low = _protected(works, seen)
+    low = _protected(works, protected(host, others, about))
     node.compare("resize", "memory.low", seen.parent_low, low)
     return Plan(works, names, node, files, different, seen, about, low)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -299,6 +300,17 @@ def test_the_parent_protects_as_much_as_its_tenants_are_promised(systemd):
     returned = run(systemd, [{"name": "a", "state": "absent"}])
     assert returned["node"]["diff"]["after"] == {"memory.low": 32 * MIB}
     assert systemd.properties["tenants.slice"]["MemoryLow"] == str(32 * MIB)
+
+
+def test_systemd_is_not_asked_about_tenants_that_are_not_listed(systemd):
+    both = [tenant("a", memory={"low": "64MiB"}), tenant("b", memory={"low": "32MiB"})]
+    run(systemd, both)
+    systemd.calls.clear()
+    assert not run(systemd, both[1:])["changed"]
+    assert "tenants-a.slice" not in {word for words in systemd.calls for word in words}
+    shutil.rmtree(systemd.cgroup("tenants-a.slice"))  # it is stopped, and systemd alone knows what it will protect
+    run(systemd, [tenant("b", memory={"low": "48MiB"})])
+    assert systemd.properties["tenants.slice"]["MemoryLow"] == str(112 * MIB)
 
 
 class Killed(BaseException):
