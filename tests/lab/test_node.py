@@ -433,7 +433,7 @@ def trouble(lab: Lab, where: str, *words: str) -> dict[str, str]:
 
 
 def test_a_vm_in_trouble_says_so_once_and_the_others_go_on(lab: Lab, tmp_path: Path) -> None:
-    """One VM does not answer, one has a full disk; the third does its work. Then one has no memory, and no cgroup v2."""
+    """One does not answer, one has a full disk, the third does its work; then one has no memory, and no cgroup v2."""
     more = tmp_path / "more.yml"
     more.write_text("capacity_vms: {hosts: {vm3: {ansible_host: 192.168.150.77, ansible_timeout: 5}}}", "utf-8")
     places = "/var/lib/tenancy/places"
