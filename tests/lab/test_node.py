@@ -445,8 +445,10 @@ def test_a_vm_in_trouble_says_so_once_and_the_others_go_on(lab: Lab, tmp_path: P
     assert said["vm2"].startswith("1 of 1 tenants failed: steady: ")
     assert "No space left on device" in said["vm2"]
 
-    hungry = "systemd-run -q --unit=hungry -p OOMScoreAdjust=-1000 python3 /root/hungry.py"
-    lab.ssh("vm2", f"cat > /root/hungry.py << 'END'\n{HUNGRY}END\nswapoff -a; {hungry}; sleep 8")
+    # Without its default dependencies, which would bring the swap back.
+    hungry = "systemd-run -q -u hungry -p DefaultDependencies=no -p OOMScoreAdjust=-1000 python3 /root/hungry.py"
+    script = f"cat > /root/hungry.py << 'END'\n{HUNGRY}END\nsystemctl stop dev-zram0.swap; {hungry}; sleep 8"
+    lab.ssh("vm2", script)
     said = trouble(lab, "vm2")
     killed = lab.ssh("vm2", "dmesg | grep -c 'Out of memory' || true").strip()
     lab.ssh("vm2", "systemctl stop hungry; systemctl start dev-zram0.swap")
