@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .._core.errors import CommandError, TenancyError
-from . import images, records, slices
+from . import images, oom, records, slices
 from .host import Host, Outcome, service_unit, slice_unit, write_text
 from .limit_fields import FIELDS
 from .limits import Machine, starting
@@ -120,6 +120,8 @@ def limit(host: Host, about: Machine, outcome: Outcome, work: Work) -> None:
         known = work.place.slice.limits
         names = [name for name in FIELDS if name in names or getattr(known, name) != getattr(wanted, name)]
     late, why = slices.resize(host, work.record.instance, work.place.slice, wanted, names, about)
+    if work.oom is not None:
+        oom.apply(host, work.record.instance, work.oom)
     if late:
         paths = {FIELDS[name].path for name in late}
         work.changes.changes = [change for change in work.changes.changes if change.path not in paths]

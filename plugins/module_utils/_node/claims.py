@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .._core.errors import TenancyError
-from . import checkpoints, records, slices, starts
+from . import checkpoints, oom, records, slices, starts
 from .apply import guarded
 from .host import Host, Outcome, write_text
 from .limits import Machine, compare_limits
@@ -84,6 +84,7 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
     elif place.slice.frozen:
         slices.thaw(host, {instance: place.slice})
     outcome.seconds[work.wish.name] = host.clock() - begin
+    oom.apply(host, instance, oom.adjustment(work, about))
     records.write(host, work.record)
     write_text(f"{place.folder}/settings", SETTINGS[sandbox.runtime](sandbox, "run", place.folder))
     if tier == "checkpointed":

@@ -22,8 +22,11 @@ Type=forking
 PIDFile={run}/runsc/%i/pid
 RuntimeDirectory=tenancy/runsc/%i
 RuntimeDirectoryMode=0711
+Environment=OOM_SCORE_ADJ=999
+EnvironmentFile=-{places}/%i/oom
 EnvironmentFile={places}/%i/settings
-ExecStart={runsc} --root={run}/runsc/%i --platform=systrap --network=${{NETWORK}} --overlay2=root:memory \\
+ExecStart=/usr/bin/choom -n ${{OOM_SCORE_ADJ}} -- \\
+  {runsc} --root={run}/runsc/%i --platform=systrap --network=${{NETWORK}} --overlay2=root:memory \\
   $VERB --pid-file={run}/runsc/%i/pid --bundle={places}/%i/bundle sandbox
 KillMode=mixed
 SuccessExitStatus=143

@@ -43,10 +43,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Machine:
-    """What limits refer to: all CPUs as a normalised list, and a path on the block device that tenants read from."""
+    """What limits refer to: all CPUs as a normalised list, a path on the block device that tenants read from, and the
+    bytes of memory and swap."""
 
     cpus: str
     device: str
+    memory: int
 
 
 def starting(limits: Limits, machine: Machine, index: int) -> Limits:

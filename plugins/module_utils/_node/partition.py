@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core.changes import ChangeSet, result, summary
-from . import apply, claims, records
+from . import apply, claims, oom, records
 from .host import PARENT, Host, Outcome, require_unified
 from .limits import Limits, Machine
 from .lock import exclusive
@@ -103,6 +103,7 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, outcome: O
             shadow = find_shadow(wish.claim, wish.sandbox, known, taken)
             claims.plan_claim(host, work, seen.places[shadow.instance] if shadow else None, outcome)
             taken.add(work.record.instance)
+        oom.compare(work, about)
         works.append(work)
     files = node_files(host, {wish.sandbox.runtime for wish in wishes if wish.sandbox}) if wishes else {}
     node = ChangeSet(PARENT)

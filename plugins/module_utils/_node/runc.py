@@ -22,8 +22,11 @@ Type=forking
 PIDFile={run}/runc/%i/pid
 RuntimeDirectory=tenancy/runc/%i
 RuntimeDirectoryMode=0711
+Environment=OOM_SCORE_ADJ=999
+EnvironmentFile=-{places}/%i/oom
 EnvironmentFile={places}/%i/settings
-ExecStart={runc} --root {run}/runc/%i --systemd-cgroup $VERB --pid-file {run}/runc/%i/pid \\
+ExecStart=/usr/bin/choom -n ${{OOM_SCORE_ADJ}} -- \\
+  {runc} --root {run}/runc/%i --systemd-cgroup $VERB --pid-file {run}/runc/%i/pid \\
   --bundle {places}/%i/bundle sandbox
 KillMode=mixed
 SuccessExitStatus=143

@@ -14,7 +14,7 @@ from .._core.changes import ChangeSet, result, summary
 from .._core.errors import InputError, TenancyError
 from .._core.names import tenant_name
 from .._core.units import format_time, parse_duration, parse_time
-from . import apply, checkpoints, partition, records, slices
+from . import apply, checkpoints, oom, partition, records, slices
 from .caps import Cap, available, counted, fitting, give_up, held
 from .host import PARENT, Host, Outcome, require_unified
 from .limits import Limits, limits_from
@@ -125,6 +125,7 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, cap: Cap, 
     for wish, record in zip(wishes, listed):
         place = seen.places[record.instance]
         work = compare(wish, present.get(wish.name), record, place)
+        oom.compare(work, about)
         if wish.name in present:
             try:
                 _renew(work, place, host)

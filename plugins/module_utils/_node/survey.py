@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .cpus import parse_cpus
-from .host import PARENT, Host, read_text, service_unit, slice_unit
+from .host import PARENT, Host, meminfo, read_text, service_unit, slice_unit
 from .limits import Machine, limits_from_show
 from .records import Record
 from .slices import SliceState, read_int, show, slice_state
@@ -54,9 +54,14 @@ class Survey:
 
 
 def machine(host: Host) -> Machine:
-    """All CPUs of this machine, and a path on the disk that tenants read from."""
+    """All CPUs of this machine, a path on the disk that tenants read from, and all memory."""
     text = read_text(os.path.join(host.paths.root, "sys/devices/system/cpu/online"))
-    return Machine(cpus=parse_cpus(text or f"0-{host.cpus - 1}"), device=host.paths.state)
+    memory = meminfo(host.paths)
+    return Machine(
+        cpus=parse_cpus(text or f"0-{host.cpus - 1}"),
+        device=host.paths.state,
+        memory=memory.get("MemTotal", 0) + memory.get("SwapTotal", 0),
+    )
 
 
 def _number(properties: Mapping[str, list[str]], name: str) -> int:

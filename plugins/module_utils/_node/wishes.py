@@ -62,7 +62,7 @@ class Wish:
 
 @dataclass
 class Work:
-    """What is to be done for one sandbox."""
+    """What is to be done for one sandbox; ``oom`` is its new oom_score_adj."""
 
     wish: Wish
     record: Record
@@ -74,6 +74,7 @@ class Work:
     remove: bool = False
     claim: Place | None = None
     former_runtime: str = ""
+    oom: int | None = None
 
 
 def wish_from(item: Mapping[str, Any], paths: Paths) -> Wish:

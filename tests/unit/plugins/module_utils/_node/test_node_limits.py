@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 MIB = 1024 * 1024
-MACHINE = Machine(cpus="0-3", device="/var/lib/tenancy")
+MACHINE = Machine(cpus="0-3", device="/var/lib/tenancy", memory=0)
 
 
 def test_an_item_becomes_plain_numbers():

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whom the kernel ends when a whole machine is out of memory: the sandbox that is furthest beyond its guarantee.
+
+The kernel ends the process with the most memory, to which it adds ``oom_score_adj`` thousandths of the machine's memory
+and swap (``oom_badness`` in mm/oom_kill.c). By itself that is the largest tenant, even one that stays within what it
+was promised. So each gets 1000 less its memory.low, as kubelet does with requests (pkg/kubelet/qos/policy.go), and
+what counts is the use beyond it. Shadows go first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from .._core.errors import CommandError
+from .host import Host, read_text, write_text
+from .limits import Machine
+from .wishes import Work
+
+_MOST, _SHADOW, _LEAST = 999, 1000, 3  # the machine's own services have 0 and less
+_ROUNDING = 1  # the kernel's own memory differs a little from boot to boot
+_NAME = "OOM_SCORE_ADJ"
+
+
+def adjustment(work: Work, about: Machine) -> int:
+    """The oom_score_adj of a sandbox."""
+    if work.wish.tier:
+        return _SHADOW
+    promised = 1000 * work.wish.limits.memory_low / max(1, about.memory)
+    return max(_LEAST, min(_MOST, 1000 - round(promised)))
+
+
+def _path(folder: str) -> str:
+    return os.path.join(folder, "oom")
+
+
+def known(folder: str) -> int | None:
+    """What a sandbox was started with or given since; None where it is not known."""
+    name, _sign, value = (read_text(_path(folder)) or "").strip().partition("=")
+    return int(value) if name == _NAME and value.isdigit() else None
+
+
+def compare(work: Work, about: Machine) -> None:
+    """Add the change to a work, if there is one."""
+    if work.wish.sandbox is None or work.remove or work.place is None:
+        return
+    before, after = known(work.place.folder), adjustment(work, about)
+    if before is not None and abs(before - after) <= _ROUNDING:
+        return
+    work.oom = after
+    if "create" not in work.changes.actions:
+        work.changes.add("resize", "oom_score_adj", before, after)
+
+
+def _processes(folder: str) -> Iterator[int]:
+    for place, _folders, _files in os.walk(folder):
+        yield from map(int, (read_text(os.path.join(place, "cgroup.procs")) or "").split())
+
+
+def apply(host: Host, instance: str, value: int) -> None:
+    """Keep it for every later start of a sandbox, and give it to the processes that there are."""
+    write_text(_path(host.paths.place(instance)), f"{_NAME}={value}\n")
+    for process in _processes(host.paths.slice(instance)):
+        path = os.path.join(host.paths.root, "proc", str(process), "oom_score_adj")
+        try:
+            with open(path, "w", encoding="ascii") as handle:
+                handle.write(str(value))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+        except OSError as error:
+            raise CommandError(f"cannot write: {error.strerror}", item=path) from error

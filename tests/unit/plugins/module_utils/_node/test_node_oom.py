@@ -1,0 +1,91 @@
+# Copyright (c) 2026, predictive.tenancy contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel goes by when a whole machine is out of memory."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.predictive.tenancy.plugins.module_utils._node import partition, shadows
+from ansible_collections.predictive.tenancy.plugins.module_utils._node.caps import Cap
+
+MIB = 1024 * 1024
+
+
+def tenant(name, low, **more):
+    return {"name": name, "memory": {"low": low, "max": "900MiB"}, **more}
+
+
+def run(systemd, *items, check=False):
+    returned = partition.run(systemd.host(), list(items), False, check)
+    return {item["name"]: item for item in returned["results"]}
+
+
+def kept(systemd, instance):
+    with open(os.path.join(systemd.paths.place(instance), "oom"), encoding="ascii") as handle:
+        return int(handle.read().strip().removeprefix("OOM_SCORE_ADJ="))
+
+
+@pytest.fixture
+def machine(systemd):
+    """1000 MiB of memory and swap together."""
+    sizes = {"MemTotal": 600, "SwapTotal": 400, "MemAvailable": 600}
+    lines = [f"{name}: {size * 1024} kB\n" for name, size in sizes.items()]
+    systemd._write(os.path.join(systemd.paths.root, "proc/meminfo"), "".join(lines))
+    return systemd
+
+
+def process(machine, instance, number):
+    """A process in a sandbox; where its oom_score_adj is."""
+    inner = os.path.join(machine.paths.slice(instance), "tenancy.service")
+    folder = os.path.join(machine.paths.root, "proc", str(number))
+    for path in (inner, folder):
+        os.makedirs(path, exist_ok=True)
+    machine._write(os.path.join(inner, "cgroup.procs"), f"{number}\n4000000\n")  # the second one has ended
+    machine._write(os.path.join(folder, "oom_score_adj"), "0")
+    return os.path.join(folder, "oom_score_adj")
+
+
+def read(path):
+    with open(path, encoding="ascii") as handle:
+        return int(handle.read())
+
+
+def test_what_is_promised_is_not_held_against_a_tenant(machine):
+    run(machine, tenant("none", 0), tenant("some", "250MiB"), tenant("all", "1000MiB", memory={"low": "1GiB"}))
+    assert {name: kept(machine, name) for name in ("none", "some", "all")} == {"none": 999, "some": 750, "all": 3}
+
+
+def test_it_follows_the_promise_of_a_running_tenant(machine):
+    run(machine, tenant("a", "250MiB"))
+    path = process(machine, "a", 77)
+    assert not run(machine, tenant("a", "250MiB"))["a"]["changed"]
+    for check in (True, False):
+        changed = run(machine, tenant("a", "500MiB"), check=check)["a"]
+        assert changed["actions"] == ["resize"]
+        assert (changed["diff"]["before"]["oom_score_adj"], changed["diff"]["after"]["oom_score_adj"]) == (750, 500)
+        assert (read(path), kept(machine, "a")) == ((0, 750) if check else (500, 500))
+    assert not run(machine, tenant("a", "500MiB"))["a"]["changed"]
+    os.unlink(os.path.join(machine.paths.place("a"), "oom"))
+    assert run(machine, tenant("a", "500MiB"))["a"]["diff"]["before"] == {"oom_score_adj": None}
+    assert kept(machine, "a") == 500
+
+
+def test_shadows_go_first_and_their_tenants_do_not(machine):
+    shadow = tenant("s", "250MiB", tier="frozen")
+    shadows.run(machine.host(), [shadow], [], False, Cap(), False)
+    assert kept(machine, "s.1") == 1000
+    path = process(machine, "s.1", 78)
+    claimed = run(machine, tenant("a", "250MiB", claim="s"))["a"]
+    assert (claimed["error"], claimed["started"]) == ("", "claimed")
+    assert (read(path), kept(machine, "s.1")) == (750, 750)
+    assert not run(machine, tenant("a", "250MiB", claim="s"))["a"]["changed"]
+
+
+def test_a_little_more_memory_after_a_boot_changes_nothing(machine):
+    run(machine, tenant("a", "250MiB"))
+    text = f"MemTotal: {602 * 1024} kB\nSwapTotal: {400 * 1024} kB\nMemAvailable: {600 * 1024} kB\n"
+    machine._write(os.path.join(machine.paths.root, "proc/meminfo"), text)
+    assert not run(machine, tenant("a", "250MiB"))["a"]["changed"]
