@@ -60,8 +60,8 @@ def _processes(folder: str) -> Iterator[int]:
 
 
 def apply(host: Host, instance: str, value: int) -> None:
-    """Keep it for every later start of a sandbox, and give it to the processes that there are."""
-    write_text(_path(host.paths.place(instance)), f"{_NAME}={value}\n")
+    """Give it to a sandbox's processes, and keep it for every later start. In this order: a run that is killed between
+    is repeated by the next. Kata's processes are containerd's and have it until they start again."""
     for process in _processes(host.paths.slice(instance)):
         path = os.path.join(host.paths.root, "proc", str(process), "oom_score_adj")
         try:
@@ -71,3 +71,4 @@ def apply(host: Host, instance: str, value: int) -> None:
             continue  # it has ended
         except OSError as error:
             raise CommandError(f"cannot write: {error.strerror}", item=path) from error
+    write_text(_path(host.paths.place(instance)), f"{_NAME}={value}\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.predictive.tenancy.plugins.module_utils._node import partition, shadows
+from ansible_collections.predictive.tenancy.plugins.module_utils._node import oom, partition, shadows
 from ansible_collections.predictive.tenancy.plugins.module_utils._node.caps import Cap
 
 MIB = 1024 * 1024
@@ -71,6 +71,22 @@ def test_it_follows_the_promise_of_a_running_tenant(machine):
     os.unlink(os.path.join(machine.paths.place("a"), "oom"))
     assert run(machine, tenant("a", "500MiB"))["a"]["diff"]["before"] == {"oom_score_adj": None}
     assert kept(machine, "a") == 500
+
+
+def test_a_run_that_was_killed_between_is_repeated(machine, monkeypatch):
+    run(machine, tenant("a", "250MiB"))
+    path = process(machine, "a", 79)
+
+    def killed(*_arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(oom, "write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            oom.apply(machine.host(), "a", 500)
+    assert (read(path), kept(machine, "a")) == (500, 750)
+    assert run(machine, tenant("a", "500MiB"))["a"]["changed"]
+    assert (read(path), kept(machine, "a")) == (500, 500)
 
 
 def test_shadows_go_first_and_their_tenants_do_not(machine):
