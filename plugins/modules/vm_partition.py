@@ -71,7 +71,7 @@ options:
           low:
             description:
               - What the kernel leaves to it when the VM is short of memory.
-              - Where a VM is out of memory, the kernel ends the sandbox that is furthest beyond this.
+              - Where a VM is out of memory, the kernel ends who is furthest beyond this.
             type: raw
           high:
             description: Beyond this it is slowed down and its memory is reclaimed.

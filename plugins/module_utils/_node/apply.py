@@ -16,7 +16,7 @@ from .limit_fields import FIELDS
 from .limits import Machine, starting
 from .sandboxes import image_identity, render_config
 from .slices import show
-from .starts import service, start
+from .starts import require_room, service, start
 from .units import SETTINGS, set_enabled
 from .wishes import Work, describe
 
@@ -89,6 +89,8 @@ def _prepare(host: Host, work: Work) -> None:
     sandbox = work.wish.sandbox
     if sandbox is None:
         return
+    if work.start:
+        require_room(host, work)  # before anything of what runs is touched
     images.unpack(host, sandbox)
     if work.former_runtime:
         unit = service_unit(work.former_runtime, work.record.instance)
@@ -108,7 +110,8 @@ def _prepare(host: Host, work: Work) -> None:
     records.write(host, work.record)
     folder = host.paths.place(work.record.instance)
     write_text(f"{folder}/bundle/config.json", render_config(sandbox, work.record.instance, work.record.index))
-    write_text(f"{folder}/settings", SETTINGS[sandbox.runtime](sandbox, work.wish.verb, folder))
+    verb = work.wish.verb if work.start else work.wish.rest
+    write_text(f"{folder}/settings", SETTINGS[sandbox.runtime](sandbox, verb, folder))
 
 
 def limit(host: Host, about: Machine, outcome: Outcome, work: Work) -> None:

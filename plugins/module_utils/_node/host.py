@@ -164,8 +164,8 @@ def meminfo(paths: Paths) -> dict[str, int]:
     found = {}
     for line in (read_text(os.path.join(paths.root, "proc/meminfo")) or "").splitlines():
         name, _sign, rest = line.partition(":")
-        number, *unit = rest.split()
-        found[name] = int(number) * (1024 if unit == ["kB"] else 1)
+        number, _space, unit = rest.strip().partition(" ")
+        found[name] = int(number) * (1024 if unit == "kB" else 1) if number.isdigit() else 0
     return found
 
 

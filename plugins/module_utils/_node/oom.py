@@ -1,12 +1,13 @@
 # Copyright (c) 2026, predictive.tenancy contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom the kernel ends when a whole machine is out of memory: the sandbox that is furthest beyond its guarantee.
+"""Whom the kernel ends when a whole machine is out of memory: who is furthest beyond its guarantee.
 
 The kernel ends the process with the most memory, to which it adds ``oom_score_adj`` thousandths of the machine's memory
 and swap (``oom_badness`` in mm/oom_kill.c). By itself that is the largest tenant, even one that stays within what it
 was promised. So each gets 1000 less its memory.low, as kubelet does with requests (pkg/kubelet/qos/policy.go), and
-what counts is the use beyond it. Shadows go first.
+what counts is the use beyond it; a shadow has no guarantee. It compares processes, not sandboxes, so this is exact for
+gVisor, whose memory is nearly all in one. Kata's processes are containerd's, which sets their values itself.
 """
 
 from __future__ import annotations
@@ -44,13 +45,14 @@ def known(folder: str) -> int | None:
 
 def compare(work: Work, about: Machine) -> None:
     """Add the change to a work, if there is one."""
-    if work.wish.sandbox is None or work.remove or work.place is None:
+    if work.wish.sandbox is None or work.remove or work.place is None or work.wish.sandbox.runtime == "kata":
         return
     before, after = known(work.place.folder), adjustment(work, about)
-    if before is not None and abs(before - after) <= _ROUNDING:
+    near = before is not None and _SHADOW not in (before, after) and abs(before - after) <= _ROUNDING
+    if before == after or near:
         return
     work.oom = after
-    if "create" not in work.changes.actions:
+    if not {"create", "claim"} & set(work.changes.actions):  # which imply it
         work.changes.add("resize", "oom_score_adj", before, after)
 
 
@@ -61,7 +63,7 @@ def _processes(folder: str) -> Iterator[int]:
 
 def apply(host: Host, instance: str, value: int) -> None:
     """Give it to a sandbox's processes, and keep it for every later start. In this order: a run that is killed between
-    is repeated by the next. Kata's processes are containerd's and have it until they start again."""
+    is repeated by the next."""
     for process in _processes(host.paths.slice(instance)):
         path = os.path.join(host.paths.root, "proc", str(process), "oom_score_adj")
         try:

@@ -12,6 +12,7 @@ from typing import Any
 from .._core.changes import ChangeSet, result, summary
 from . import apply, claims, oom, records
 from .host import PARENT, Host, Outcome, require_unified
+from .limit_fields import PAGE
 from .limits import Limits, Machine
 from .lock import exclusive
 from .records import SHADOW, TENANT, Record
@@ -70,7 +71,7 @@ def _protected(works: Sequence[Work], lows: dict[str, int]) -> int:
     is bounded by its parents', see the kernel's cgroup-v2 document). ``lows`` are those of all others."""
     for work in works:
         lows[work.record.instance] = 0 if work.remove or work.wish.sandbox is None else work.wish.limits.memory_low
-    return sum(lows.values())
+    return sum(low // PAGE * PAGE for low in lows.values())  # the kernel, which is asked for the others, counts pages
 
 
 def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, outcome: Outcome) -> Plan:

@@ -37,16 +37,18 @@ def start(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
 
 
 def _left(host: Host) -> int:
-    """Bytes that the machine can still give, those that it can swap out first included."""
+    """Bytes that the machine can still give: what is available, and half of the free swap, since what goes into zram
+    stays in memory, compressed."""
     memory = meminfo(host.paths)
-    return memory.get("MemAvailable", 0) + memory.get("SwapFree", 0)
+    return memory.get("MemAvailable", 0) + memory.get("SwapFree", 0) // 2
 
 
 def _need(work: Work) -> int:
     """Bytes that a start takes beyond what the sandbox holds until it is ended for it."""
     least = FOOTPRINTS[work.record.runtime]
     least = least if work.wish.limits.memory_max is None else min(least, work.wish.limits.memory_max)
-    held = work.place.slice.memory if work.place else None
+    runs = work.place is not None and work.place.service.active and not work.former_runtime
+    held = work.place.slice.memory if work.place and runs else None
     return max(0, least - (held or 0))
 
 
@@ -77,21 +79,14 @@ def require_room(host: Host, work: Work) -> None:
         raise _refusal(host, work)
 
 
-def _restart(host: Host, works: Sequence[Work]) -> None:
-    units = [service(work) for work in works]
-    host.systemctl("restart", "--", *units, doing="starting", item=", ".join(units))
-
-
 def _start_some(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
     units = [service(work) for work in works]
     failed = [unit for unit, work in zip(units, works) if work.place and work.place.service.state.startswith("failed")]
     if failed:
         host.systemctl("reset-failed", "--", *failed, doing="resetting", item=", ".join(failed))
-    said, begin = "", host.clock()
-    try:
-        _restart(host, works)
-    except CommandError as error:
-        said = str(error)  # which of them, the units' own states tell
+    begin = host.clock()
+    code, _out, error = host.run(["systemctl", "--no-pager", "--no-ask-password", "restart", "--", *units])
+    said = error.strip() if code else ""  # of which of them, the units' own states tell
     shown = show(host, units)
     running = []
     for unit, work in zip(units, works):
@@ -116,7 +111,7 @@ def _why(host: Host, work: Work, state: ServiceState, said: str) -> str:
     """What systemd, or else the sandbox's runtime, said last of a start that failed. systemctl tells of all the units
     of one call together, and after a second systemd has forgotten, because it tries again."""
     unit = service(work)
-    found = re.search(rf"Job for {re.escape(unit)} failed because (.*?)\. ?(?:See|$)", said)
+    found = re.search(rf"Job for {re.escape(unit)} failed because (.*?)\.\s*(?:See|$)", said)
     reason = found[1] if found else ""
     if state.result == "oom-kill" or "out-of-memory" in reason:
         most = work.wish.limits.memory_max
@@ -124,4 +119,5 @@ def _why(host: Host, work: Work, state: ServiceState, said: str) -> str:
     code, out, _err = host.run(["journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=1", f"--unit={unit}",
                                 "_TRANSPORT=stdout"])  # fmt: skip
     last = out.strip() if code == 0 else ""
-    return last or reason or said or "no message in the journal"
+    general = "" if "Job for " in said else " ".join(said.split())[-600:]
+    return last or reason or general or "no message in the journal"

@@ -105,3 +105,21 @@ def test_a_little_more_memory_after_a_boot_changes_nothing(machine):
     text = f"MemTotal: {602 * 1024} kB\nSwapTotal: {400 * 1024} kB\nMemAvailable: {600 * 1024} kB\n"
     machine._write(os.path.join(machine.paths.root, "proc/meminfo"), text)
     assert not run(machine, tenant("a", "250MiB"))["a"]["changed"]
+
+
+def test_a_checkpoint_stays_whole_when_only_the_value_changes(machine):
+    shadow = tenant("s", "250MiB", tier="checkpointed")
+    reserve = lambda: shadows.run(machine.host(), [shadow], [], False, Cap(), False)["results"][0]  # noqa: E731
+    reserve()
+    os.unlink(os.path.join(machine.paths.place("s.1"), "oom"))
+    assert reserve()["actions"] == ["resize"]
+    assert not reserve()["changed"]
+    assert run(machine, tenant("a", "250MiB", claim="s"))["a"]["started"] == "claimed"
+
+
+def test_odd_sizes_are_the_same_to_all_calls(machine):
+    both = [tenant("a", "10MB"), tenant("b", "16MiB")]
+    run(machine, *both)
+    for items in (both[1:], both, both[:1], both):
+        returned = partition.run(machine.host(), items, False, False)
+        assert not returned["changed"]

@@ -33,7 +33,7 @@ def test_nothing_starts_that_the_machine_has_no_memory_for(systemd):
         "plain": ("", "cold"),
     }
     assert "tenancy-gvisor@large.service" not in systemd.active
-    systemd.left(10 * MIB, swap=10 * MIB)
+    systemd.left(10 * MIB, swap=20 * MIB)
     assert run(systemd, tenant("large"))["large"]["started"] == "cold"
 
 
@@ -80,3 +80,22 @@ def test_each_failed_start_has_its_own_reason(systemd):
             "fine": "",
         }.items()
     }
+
+
+def test_what_is_refused_stays_as_it_was(systemd):
+    run(systemd, tenant("a", state="paused", cpu={"cores": 0.5}))
+    systemd.use("a", 2 * MIB)
+    systemd.left(0)
+    before = systemd.writes
+    refused = run(systemd, tenant("a", state="paused", cpu={"cores": 0.5}, sandbox={"command": ["sleep", "1"]}))["a"]
+    assert "of memory left" in refused["error"]
+    assert systemd.writes == before
+    assert not run(systemd, tenant("a", state="paused", cpu={"cores": 0.5}))["a"]["changed"]
+
+
+def test_eight_failures_have_eight_reasons(systemd):
+    units = [f"tenancy-gvisor@t{number}.service" for number in range(8)]
+    systemd.broken |= set(units)
+    systemd.reasons = dict.fromkeys(units, "a timeout was exceeded")
+    got = run(systemd, *(tenant(f"t{number}") for number in range(8)))
+    assert all(": a timeout was exceeded (see" in item["error"] for item in got.values())
