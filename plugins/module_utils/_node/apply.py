@@ -123,8 +123,7 @@ def limit(host: Host, about: Machine, outcome: Outcome, work: Work) -> None:
         known = work.place.slice.limits
         names = [name for name in FIELDS if name in names or getattr(known, name) != getattr(wanted, name)]
     late, why = slices.resize(host, work.record.instance, work.place.slice, wanted, names, about)
-    if work.oom is not None:
-        oom.apply(host, work.record.instance, work.oom)
+    oom.give(host, work)
     if late:
         paths = {FIELDS[name].path for name in late}
         work.changes.changes = [change for change in work.changes.changes if change.path not in paths]

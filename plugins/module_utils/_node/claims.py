@@ -84,7 +84,7 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
     elif place.slice.frozen:
         slices.thaw(host, {instance: place.slice})
     outcome.seconds[work.wish.name] = host.clock() - begin
-    oom.apply(host, instance, oom.adjustment(work, about))
+    oom.give(host, work)
     records.write(host, work.record)
     write_text(f"{place.folder}/settings", SETTINGS[sandbox.runtime](sandbox, "run", place.folder))
     if tier == "checkpointed":

@@ -17,6 +17,7 @@ from .._core.errors import CommandError, TenancyError
 Runner = Callable[[Sequence[str]], "tuple[int, str, str]"]
 
 PARENT = "tenants.slice"
+SYSTEMCTL = ("systemctl", "--no-pager", "--no-ask-password")
 CONTROLLERS = ("cpu", "io", "memory", "pids")
 
 
@@ -108,7 +109,7 @@ class Host:
 
     def systemctl(self, *words: str, doing: str, item: str = "") -> str:
         """Run systemctl."""
-        return self.call(["systemctl", "--no-pager", "--no-ask-password", *words], doing, item)
+        return self.call([*SYSTEMCTL, *words], doing, item)
 
     def program(self, name: str, item: str, hint: str) -> str:
         """The path of a program. Raises CommandError where it is not installed."""

@@ -25,7 +25,7 @@ _ROUNDING = 1  # the kernel's own memory differs a little from boot to boot
 _NAME = "OOM_SCORE_ADJ"
 
 
-def adjustment(work: Work, about: Machine) -> int:
+def _adjustment(work: Work, about: Machine) -> int:
     """The oom_score_adj of a sandbox."""
     if work.wish.tier:
         return _SHADOW
@@ -37,7 +37,7 @@ def _path(folder: str) -> str:
     return os.path.join(folder, "oom")
 
 
-def known(folder: str) -> int | None:
+def _known(folder: str) -> int | None:
     """What a sandbox was started with or given since; None where it is not known."""
     name, _sign, value = (read_text(_path(folder)) or "").strip().partition("=")
     return int(value) if name == _NAME and value.isdigit() else None
@@ -47,7 +47,7 @@ def compare(work: Work, about: Machine) -> None:
     """Add the change to a work, if there is one."""
     if work.wish.sandbox is None or work.remove or work.place is None or work.wish.sandbox.runtime == "kata":
         return
-    before, after = known(work.place.folder), adjustment(work, about)
+    before, after = _known(work.place.folder), _adjustment(work, about)
     near = before is not None and _SHADOW not in (before, after) and abs(before - after) <= _ROUNDING
     if before == after or near:
         return
@@ -74,3 +74,9 @@ def apply(host: Host, instance: str, value: int) -> None:
         except OSError as error:
             raise CommandError(f"cannot write: {error.strerror}", item=path) from error
     write_text(_path(host.paths.place(instance)), f"{_NAME}={value}\n")
+
+
+def give(host: Host, work: Work) -> None:
+    """Make the change of a work real, if there is one."""
+    if work.oom is not None:
+        apply(host, work.record.instance, work.oom)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from .._core.errors import CommandError
 from .._core.units import format_bytes
-from .host import Host, Outcome, meminfo, service_unit
+from .host import SYSTEMCTL, Host, Outcome, meminfo, service_unit
 from .slices import show
 from .survey import ServiceState, service_state
 from .units import FOOTPRINTS
@@ -85,7 +85,7 @@ def _start_some(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Wor
     if failed:
         host.systemctl("reset-failed", "--", *failed, doing="resetting", item=", ".join(failed))
     begin = host.clock()
-    code, _out, error = host.run(["systemctl", "--no-pager", "--no-ask-password", "restart", "--", *units])
+    code, _out, error = host.run([*SYSTEMCTL, "restart", "--", *units])
     said = error.strip() if code else ""  # of which of them, the units' own states tell
     shown = show(host, units)
     running = []

@@ -109,7 +109,10 @@ def test_a_little_more_memory_after_a_boot_changes_nothing(machine):
 
 def test_a_checkpoint_stays_whole_when_only_the_value_changes(machine):
     shadow = tenant("s", "250MiB", tier="checkpointed")
-    reserve = lambda: shadows.run(machine.host(), [shadow], [], False, Cap(), False)["results"][0]  # noqa: E731
+
+    def reserve():
+        return shadows.run(machine.host(), [shadow], [], False, Cap(), False)["results"][0]
+
     reserve()
     os.unlink(os.path.join(machine.paths.place("s.1"), "oom"))
     assert reserve()["actions"] == ["resize"]
