@@ -101,7 +101,10 @@ def _ansible_test_with(home: Path, *arguments: str) -> str:
     del env["PYTHONPATH"]
     about = f"ansible-test {arguments[0]}: ansible-core {environments.core_version(home)}, Python {version}"
     command = ["ansible-test", arguments[0], "--python", version, "--color", "no", *arguments[1:]]
-    return f"{about}\n{output(command, env=env, cwd=tree)}"
+    try:
+        return f"{about}\n{output(command, env=env, cwd=tree)}"
+    except ToolError as error:
+        raise ToolError(f"{about}: {error}") from error
 
 
 def _ansible_test(*arguments: str) -> None:

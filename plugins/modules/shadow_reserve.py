@@ -215,7 +215,9 @@ options:
             type: dict
             suboptions:
               low:
-                description: What the kernel leaves to it when the VM is short of memory.
+                description:
+                  - What the kernel leaves to it when the VM is short of memory.
+                  - Where a VM is out of memory, the kernel ends who is furthest beyond this.
                 type: raw
               high:
                 description: Beyond this it is slowed down and its memory is reclaimed.
@@ -299,6 +301,7 @@ options:
       - What all listed shadows together may take; beyond it the lowest priority is given up first.
       - What would be given up at once is not made. What a shadow holds is known once it has run; one that was then
         given up is made again when there is room for what it held, or after an hour.
+      - One whose start the VM has no memory for is not made either, with or without a cap; C(notes) says so.
     type: dict
     suboptions:
       count:

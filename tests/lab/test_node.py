@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,16 @@ def read_bytes(lab: Lab, *instances: str) -> list[int]:
     return [int(number) for number in re.findall(r"rbytes=([0-9]+)", lab.ssh(VM, f"cat {files}"))]
 
 
+@contextmanager
+def meanwhile(lab: Lab, vm: str, begin: str, end: str) -> Iterator[None]:
+    """A VM with a trouble, which ends whatever is found in it."""
+    try:
+        lab.ssh(vm, begin)
+        yield
+    finally:
+        lab.ssh(vm, end)
+
+
 def used_disk(lab: Lab) -> int:
     """Bytes in use on the VM's disk, after a journal that tenants may have written to is on it."""
     return int(lab.ssh(VM, "sync; df --output=used -B1 / | tail -1"))
@@ -100,6 +111,7 @@ def clean(lab: Lab, request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue("second_vm")
     lab.ssh(VM, "test -e /var/lib/tenancy/rootfs/base/bin/busybox")
     partition(lab, purge=True)
+    call(lab, "shadow_reserve", purge=True)
     yield
     partition(lab, purge=True)
     call(lab, "shadow_reserve", purge=True)
@@ -144,7 +156,7 @@ def test_systemd_and_the_kernel_hold_the_limits(lab: Lab) -> None:
     pid = main_pid(lab, "steady")
     shown = lab.ssh(VM, f"cat /proc/{pid}/oom_score_adj; awk '/MemTotal|SwapTotal/ {{print $2}}' /proc/meminfo")
     adjustment, *sizes = map(int, shown.split())
-    assert abs(adjustment - (1000 - 1000 * 16 * MIB / (sum(sizes) * 1024))) <= 1.5
+    assert abs(adjustment - (800 - 1000 * 16 * MIB / (sum(sizes) * 1024))) <= 1.5
 
 
 def test_a_sandbox_sees_its_own_size(lab: Lab) -> None:
@@ -196,9 +208,8 @@ def test_a_neighbours_hunger_leaves_protected_memory(lab: Lab) -> None:
     limit = f"{CGROUP}/memory.high"
     before = {name: int(read(lab, name, "memory.current")[0]) for name in names}
     total = int(lab.ssh(VM, f"cat {CGROUP}/memory.current"))
-    lab.ssh(VM, f"echo {total // 2} > {limit}; sleep 5")
-    after = {name: int(read(lab, name, "memory.current")[0]) for name in names}
-    lab.ssh(VM, f"echo max > {limit}")
+    with meanwhile(lab, VM, f"echo {total // 2} > {limit}; sleep 5", f"echo max > {limit}"):
+        after = {name: int(read(lab, name, "memory.current")[0]) for name in names}
     for name, protected in zip(names, ("16 MiB", "nothing")):
         print(f"{name}: {protected} protected, {before[name] / MIB:.1f} MiB before, {after[name] / MIB:.1f} MiB after")
     assert after["steady"] >= 0.95 * min(before["steady"], 16 * MIB)
@@ -237,9 +248,8 @@ def test_a_running_tenant_is_resized_in_place_both_ways(lab: Lab) -> None:
 def test_what_cannot_shrink_is_reported_and_lives(lab: Lab) -> None:
     before = main_pid(lab, "steady")
     wish = {**STEADY, "memory": {"max": "6MiB", "swap": 0}}
-    lab.ssh(VM, "systemctl stop dev-zram0.swap")
-    kept = partition(lab, wish)
-    lab.ssh(VM, "systemctl start dev-zram0.swap")
+    with meanwhile(lab, VM, "systemctl stop dev-zram0.swap", "systemctl start dev-zram0.swap"):
+        kept = partition(lab, wish)
     print(kept["results"][0]["notes"])
     assert "cannot shrink to 6MiB yet" in kept["results"][0]["notes"][0]
     assert read(lab, "steady", "memory.max")[0].strip() == str(40 * MIB)
@@ -266,6 +276,10 @@ def test_drift_is_repaired(lab: Lab) -> None:
     assert repaired["diff"]["before"] == {"memory.max": "infinity", "cpu.weight": 7}
     assert [text.strip() for text in read(lab, "steady", "memory.max", "cpu.weight")] == [str(64 * MIB), "100"]
     assert main_pid(lab, "steady") == before
+    lab.ssh(VM, f"echo 0 > /proc/{before}/oom_score_adj")
+    repaired = partition(lab, STEADY)["results"][0]
+    assert (repaired["actions"], repaired["diff"]["before"]) == (["repair"], {"oom_score_adj": 0})
+    assert int(lab.ssh(VM, f"cat /proc/{before}/oom_score_adj")) == repaired["diff"]["after"]["oom_score_adj"]
     lab.ssh(
         VM, "systemctl stop tenancy-gvisor@steady.service; echo x >> /var/lib/tenancy/places/steady/bundle/config.json"
     )
@@ -292,6 +306,15 @@ def test_pause_and_resume(lab: Lab) -> None:
     assert main_pid(lab, "steady") == before
 
 
+def test_a_paused_sandbox_that_is_killed_waits_for_the_next_run(lab: Lab) -> None:
+    paused = {**STEADY, "state": "paused"}
+    partition(lab, paused)
+    lab.ssh(VM, f"kill -9 {main_pid(lab, 'steady')}; sleep 3; timeout 10 systemctl show -P SubState tenants.slice")
+    assert partition(lab, paused)["results"][0]["actions"] == ["start"]
+    assert "frozen 1" in read(lab, "steady", "cgroup.events")[0]
+    partition(lab, STEADY)
+
+
 def test_a_shadow_holds_little_and_is_sooner_than_a_cold_start(lab: Lab) -> None:
     shadow = tenant("waiting", ttl="30m")
     made = call(lab, "shadow_reserve", shadows=[shadow])["results"][0]
@@ -306,6 +329,30 @@ def test_a_shadow_holds_little_and_is_sooner_than_a_cold_start(lab: Lab) -> None
     assert claimed["seconds"] * 4 <= made["seconds"]
     lab.ssh(VM, f"{inside('waiting.1')} true")
     assert not partition(lab, tenant("claimed", claim="waiting"), check=True)["changed"]
+
+
+def test_the_kernel_ends_shadows_first_and_then_who_is_beyond_its_guarantee(lab: Lab) -> None:
+    """Its own choice, asked for as when a machine has no memory left (sysrq f)."""
+
+    def ended() -> list[str]:
+        shown = lab.ssh(VM, "dmesg -C; echo f > /proc/sysrq-trigger; sleep 2; dmesg")
+        return re.findall(r"oom-kill:.*task_memcg=/tenants\.slice/tenants-(\S+?)\.slice", shown)
+
+    partition(lab, STEADY, tenant("beyond", memory={"max": "64MiB"}), purge=True)
+    call(lab, "shadow_reserve", shadows=[tenant("first")])
+    before = main_pid(lab, "steady")
+    held = {name: int(read(lab, name, "memory.current")[0]) / MIB for name in ("first.1", "beyond", "steady")}
+    print("MiB held: " + ", ".join(f"{name} {size:.1f}" for name, size in held.items()))
+    assert ended() == ["first.1"]
+    # systemd would hang if it started what is to stand still.
+    shown = lab.ssh(VM, "timeout 10 systemctl show -P SubState tenancy-gvisor@first.1.service; cat /proc/1/wchan")
+    assert shown.split() == ["auto-restart-queued", "do_epoll_wait"]
+    again = call(lab, "shadow_reserve", shadows=[tenant("first")])["results"][0]
+    assert (again["error"], again["state"], again["changed"]) == ("", "waiting", True)
+    call(lab, "shadow_reserve", shadows=[], purge=True)
+    assert ended() == ["beyond"]
+    assert main_pid(lab, "steady") == before
+    partition(lab, STEADY, purge=True)
 
 
 def test_priorities_share_a_contended_cpu_and_io_keeps_its_limit(lab: Lab) -> None:
@@ -442,9 +489,8 @@ def test_a_vm_in_trouble_says_so_once_and_the_others_go_on(lab: Lab, tmp_path: P
     more = tmp_path / "more.yml"
     more.write_text("capacity_vms: {hosts: {vm3: {ansible_host: 192.168.150.77, ansible_timeout: 5}}}", "utf-8")
     places = "/var/lib/tenancy/places"
-    lab.ssh("vm2", f"mkdir -p {places}; mount -t tmpfs -o nr_inodes=1 none {places}")
-    said = trouble(lab, "capacity_vms", STEADY, "-i", str(more))
-    lab.ssh("vm2", f"umount {places}")
+    with meanwhile(lab, "vm2", f"mkdir -p {places}; mount -t tmpfs -o nr_inodes=1 none {places}", f"umount {places}"):
+        said = trouble(lab, "capacity_vms", STEADY, "-i", str(more))
     assert "UNREACHABLE" in said["vm3"]
     assert "SUCCESS" in said["vm1"]
     assert said["vm2"].startswith("1 of 1 tenants failed: steady: ")
@@ -460,12 +506,18 @@ def test_a_vm_without_memory_starts_nothing_and_ends_nothing(lab: Lab) -> None:
     # Each service that starts would bring the swap back.
     stop, start = "systemctl mask --runtime dev-zram0.swap; swapoff -a", "systemctl unmask --runtime dev-zram0.swap"
     hungry = "systemd-run -q -u hungry -p OOMScoreAdjust=-1000 python3 /root/hungry.py"
-    lab.ssh(VM, f"cat > /root/hungry.py << 'END'\n{HUNGRY}END\n{stop}; {hungry}; sleep 8")
-    said = trouble(lab, VM, tenant("late"))[VM]
-    killed = lab.ssh(VM, "dmesg | grep -c 'Out of memory' || true").strip()
-    lab.ssh(VM, f"systemctl stop hungry; {start}; systemctl start dev-zram0.swap")
+    lab.ssh(VM, f"cat > /root/hungry.py << 'END'\n{HUNGRY}END\n")
+    begin, end = f"{stop}; {hungry}; sleep 8", f"systemctl stop hungry; {start}; systemctl start dev-zram0.swap"
+    with meanwhile(lab, VM, begin, end):
+        said = trouble(lab, VM, tenant("late"))[VM]
+        foreseen = trouble(lab, VM, tenant("late"), "--check")[VM]
+        shadow = call(lab, "shadow_reserve", shadows=[tenant("late")])
+        killed = lab.ssh(VM, "dmesg | grep -c 'Out of memory' || true").strip()
     print(said)
     assert re.search(r"late: this machine has \S+ of memory left, and the start of a gvisor sandbox takes 20MiB", said)
+    assert [re.sub(r"has \S+ of", "", text) for text in (said, foreseen)] == [re.sub(r"has \S+ of", "", said)] * 2
+    assert ("msg" in shadow, shadow["changed"], shadow["results"][0]["state"]) == (False, False, "absent")
+    assert shadow["results"][0]["notes"][0].startswith("not made: this machine has ")
     assert (killed, main_pid(lab, "steady")) == ("0", before)
 
 

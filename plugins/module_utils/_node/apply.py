@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .._core.errors import CommandError, TenancyError
-from . import images, oom, records, slices
+from . import freezer, images, oom, records, slices
 from .host import Host, Outcome, service_unit, slice_unit, write_text
 from .limit_fields import FIELDS
 from .limits import Machine, starting
@@ -47,7 +47,7 @@ def together(works: Sequence[Work], outcome: Outcome, step: Callable[[Sequence[W
 
 
 def _thaw(host: Host, works: Sequence[Work]) -> None:
-    slices.thaw(host, {work.record.instance: work.place.slice for work in works if work.place})
+    freezer.thaw(host, {work.record.instance: work.place.slice for work in works if work.place})
 
 
 def stop_services(host: Host, units: Sequence[str]) -> None:
@@ -64,8 +64,8 @@ def stop_services(host: Host, units: Sequence[str]) -> None:
 
 def remove(host: Host, works: Sequence[Work], outcome: Outcome) -> None:
     """End sandboxes and remove everything that was made for them."""
-    frozen = [work for work in works if work.place is not None and work.place.slice.frozen]
-    together(frozen, outcome, lambda some: _thaw(host, some))
+    stopped = [work for work in works if work.place is not None and work.place.slice.stopped]
+    together(stopped, outcome, lambda some: _thaw(host, some))
     alive = [work for work in works if work.wish.name not in outcome.errors]
     alive = together(alive, outcome, lambda some: stop_services(host, [service(work) for work in some]))
     guarded(alive, outcome, lambda work: set_enabled(host, work.record.runtime, work.record.instance, False))
@@ -159,12 +159,25 @@ def _finish(host: Host, work: Work) -> None:
     set_enabled(host, sandbox.runtime, work.record.instance, wanted)
 
 
+def settle_freezer(host: Host, works: Sequence[Work], outcome: Outcome) -> None:
+    """Stop what is to stand still and let the rest go, each in one call; what is frozen by half is let go first."""
+    moving = [work for work in works if not (work.wish.frozen and _still(work))]
+    going = [work for work in moving if work.place and work.place.slice.stopped and not work.start]
+    together(going, outcome, lambda some: _thaw(host, some))
+    stopping = [work for work in moving if work.wish.frozen and work.wish.name not in outcome.errors]
+    together(stopping, outcome, lambda some: freezer.freeze(host, [work.record.instance for work in some]))
+
+
+def _still(work: Work) -> bool:
+    return work.place is not None and work.place.slice.still and not work.start
+
+
 def realise(host: Host, works: Sequence[Work], about: Machine, outcome: Outcome) -> list[Work]:
     """Create, resize, start, pause and resume; returns the works that came through."""
     begin = host.clock()
     todo = guarded(works, outcome, lambda work: _prepare(host, work))
     todo = guarded(todo, outcome, lambda work: limit(host, about, outcome, work))
-    thawing = [work for work in todo if work.place and work.place.slice.frozen and (work.start or not work.wish.frozen)]
+    thawing = [work for work in todo if work.start and work.place and work.place.slice.stopped]
     together(thawing, outcome, lambda some: _thaw(host, some))
     todo = [work for work in todo if work.wish.name not in outcome.errors]
     share = (host.clock() - begin) / max(1, len(works))
@@ -175,17 +188,8 @@ def realise(host: Host, works: Sequence[Work], about: Machine, outcome: Outcome)
     todo = [work for work in todo if work.wish.name not in outcome.errors]
     todo = guarded(todo, outcome, lambda work: _finish(host, work))
     host.sleep(max((work.wish.warmup for work in todo if work.start), default=0.0))
-    moving = [work for work in todo if work.wish.frozen and _moving(work)]
-    guarded(
-        [work for work in moving if work.wish.tier], outcome, lambda work: slices.hold(host, work.record.instance, True)
-    )
-    pausing = [work for work in moving if not work.wish.tier]
-    together(pausing, outcome, lambda some: slices.freeze(host, [work.record.instance for work in some]))
+    settle_freezer(host, todo, outcome)
     return [work for work in todo if work.wish.name not in outcome.errors]
-
-
-def _moving(work: Work) -> bool:
-    return work.start or work.place is None or not work.place.slice.frozen
 
 
 def tidy(host: Host) -> None:

@@ -14,10 +14,10 @@ from datetime import timedelta
 from typing import Any
 
 from .._core.changes import ChangeSet
-from .._core.errors import InputError
+from .._core.errors import CommandError, InputError
 from .._core.units import format_bytes, format_time, parse_bytes, parse_time
-from . import apply, slices
-from .host import Host, Outcome, meminfo, read_text, write_text
+from . import apply, slices, starts
+from .host import Host, Outcome, meminfo, read_text, slice_unit, write_text
 from .limits import Limits, Machine
 from .wishes import Wish, Work
 
@@ -133,16 +133,23 @@ def fitting(host: Host, works: list[Work], cap: Cap, outcome: Outcome) -> list[W
             break
         need = needs.pop()
         free += 0 if need.room else need.held
-        gone[need.work.wish.name] = _left_out(need, why, outcome)
+        gone[need.work.wish.name] = _left_out(need, why, f"with it {why}", outcome)
+    for work in works:
+        if work.start and work.wish.name not in {*gone, *outcome.errors}:
+            try:
+                starts.require_room(host, work, leaving)
+            except CommandError as error:
+                gone[work.wish.name] = _left_out(_need(work, past), error.message, error.message, outcome)
     return [gone.get(work.wish.name, work) for work in works]
 
 
-def _left_out(need: _Need, why: str, outcome: Outcome) -> Work:
+def _left_out(need: _Need, gone: str, never: str, outcome: Outcome) -> Work:
+    """A work that gives up a shadow that is there, and why it is ``gone``, or that does nothing, and why ``never``."""
     work, changes = need.work, ChangeSet(need.work.wish.name)
     there = "create" not in work.changes.actions
     if there:
         changes.add("give_up", "state", "waiting", "absent")
-    outcome.note(work.wish.name, f"given up: {why}" if there else f"not made: with it {why}")
+    outcome.note(work.wish.name, f"given up: {gone}" if there else f"not made: {never}")
     return Work(_absent(work.wish), replace(work.record, held=need.held), work.place, changes, remove=there)
 
 
@@ -165,7 +172,8 @@ def give_up(host: Host, works: Sequence[Work], about: Machine, cap: Cap, before:
 
 def _end(host: Host, work: Work, why: str, about: Machine, outcome: Outcome) -> None:
     work.record = replace(work.record, held=held(host, work.record.instance))
-    state = slices.slice_state(host, work.record.instance, {}, about)
+    unit = slice_unit(work.record.instance)
+    state = slices.slice_state(host, work.record.instance, slices.show(host, [unit])[unit], about)
     place = replace(work.place, slice=state) if work.place else None
     gone = Work(_absent(work.wish), work.record, place, work.changes, remove=True)
     apply.remove(host, [gone], outcome)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .._core.errors import TenancyError
-from . import checkpoints, oom, records, slices, starts
-from .apply import guarded
+from . import checkpoints, freezer, oom, records, slices, starts
+from .apply import guarded, settle_freezer
 from .host import Host, Outcome, write_text
 from .limits import Machine, compare_limits
 from .records import TENANT
@@ -49,6 +49,7 @@ def plan_claim(host: Host, work: Work, shadow: Place | None, outcome: Outcome) -
     work.changes.add("claim", "state", f"shadow {shadow.record.instance}", work.wish.state)
     work.limits = compare_limits(work.changes, work.wish.limits, shadow.slice.limits, shadow.slice.live)
     work.record, work.place, work.claim = shadow.record, shadow, shadow
+    work.start = work.revert = False
 
 
 def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
@@ -61,7 +62,7 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
     if sandbox is None or place is None:
         return
     begin, instance, tier = host.clock(), work.record.instance, work.record.tier
-    if tier == "checkpointed":
+    if starts.begins(work):
         starts.require_room(host, work)
     work.record = replace(
         work.record, name=work.wish.name, role=TENANT, priority=work.wish.priority, tier="", expires_at="", held=0,
@@ -81,8 +82,8 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
         records.write(host, work.record)
         words = START_CREATED[sandbox.runtime](require_runtime(host, sandbox.runtime), host.paths, sandbox, instance)
         host.call(words, "starting a created sandbox", work.wish.name)
-    elif place.slice.frozen:
-        slices.thaw(host, {instance: place.slice})
+    elif place.slice.frozen and not work.wish.frozen:
+        freezer.let_go(host, instance)
     outcome.seconds[work.wish.name] = host.clock() - begin
     oom.give(host, work)
     records.write(host, work.record)
@@ -90,10 +91,10 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
     if tier == "checkpointed":
         checkpoints.discard(host, instance)
     set_enabled(host, sandbox.runtime, instance, work.wish.state == "running")
-    if work.wish.frozen:
-        slices.freeze(host, [instance])
 
 
 def claim_all(host: Host, works: list[Work], about: Machine, outcome: Outcome) -> None:
-    """One after the other, each as fast as it can be."""
-    guarded(works, outcome, lambda work: claim(host, work, about, outcome))
+    """One after the other, each as fast as it can be; what systemd is to know is told for all of them."""
+    claimed = guarded(works, outcome, lambda work: claim(host, work, about, outcome))
+    claimed = [work for work in claimed if work.wish.name not in outcome.errors]
+    settle_freezer(host, claimed, outcome)

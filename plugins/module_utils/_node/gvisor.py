@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .host import Paths
-from .sandboxes import Sandbox
+from .sandboxes import OOM_SCORE_ADJ, Sandbox
 
 FOOTPRINT = 20 * 1024**2  # bytes that a start takes, whatever the program in it
 
@@ -22,7 +22,7 @@ Type=forking
 PIDFile={run}/runsc/%i/pid
 RuntimeDirectory=tenancy/runsc/%i
 RuntimeDirectoryMode=0711
-Environment=OOM_SCORE_ADJ=999
+Environment=OOM_SCORE_ADJ={oom}
 EnvironmentFile=-{places}/%i/oom
 EnvironmentFile={places}/%i/settings
 ExecStart=/usr/bin/choom -n ${{OOM_SCORE_ADJ}} -- \\
@@ -44,7 +44,7 @@ def template(runsc: str, paths: Paths) -> str:
     """The unit of all gVisor sandboxes. The sandbox itself is the service's main process: systemd sees it end, and no
     supervisor of ours costs the tenant memory. Each has a folder of its own for the runtime's state, which systemd
     removes whenever the service stops or fails, so that nothing stale stands in the way of the next start."""
-    return _TEMPLATE.format(runsc=runsc, run=paths.run, places=paths.places)
+    return _TEMPLATE.format(runsc=runsc, run=paths.run, places=paths.places, oom=OOM_SCORE_ADJ)
 
 
 def settings(sandbox: Sandbox, verb: str, place: str) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -148,14 +149,14 @@ def require_unified(paths: Paths) -> None:
 
 
 def read_text(path: str) -> str | None:
-    """The content of a file; None where it does not exist (or, for a cgroup file, its cgroup just went away)."""
+    """The content of a file; None where it does not exist, or where the cgroup or process it tells of just ended."""
     try:
         with open(path, encoding="utf-8") as handle:
             return handle.read()
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno == 19:  # ENODEV: the cgroup was removed between open and read
+        if error.errno in (errno.ENODEV, errno.ESRCH):  # between open and read
             return None
         raise CommandError(f"cannot read: {error.strerror}", item=path) from error
 

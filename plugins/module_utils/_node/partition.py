@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core.changes import ChangeSet, result, summary
-from . import apply, claims, oom, records
+from . import apply, claims, oom, records, starts
 from .host import PARENT, Host, Outcome, require_unified
 from .limit_fields import PAGE
 from .limits import Limits, Machine
@@ -104,7 +104,7 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, outcome: O
             shadow = find_shadow(wish.claim, wish.sandbox, known, taken)
             claims.plan_claim(host, work, seen.places[shadow.instance] if shadow else None, outcome)
             taken.add(work.record.instance)
-        oom.compare(work, about)
+        oom.compare(host, work, about)
         works.append(work)
     files = node_files(host, {wish.sandbox.runtime for wish in wishes if wish.sandbox}) if wishes else {}
     node = ChangeSet(PARENT)
@@ -134,6 +134,13 @@ def apply_plan(host: Host, made: Plan, outcome: Outcome) -> None:
         host.systemctl("set-property", PARENT, f"MemoryLow={made.parent_low}", doing="protecting memory", item=PARENT)
 
 
+def _foresee(host: Host, made: Plan, outcome: Outcome) -> None:
+    """What a run would refuse."""
+    leaving = sum(work.place.slice.memory or 0 for work in made.works if work.remove and work.place)
+    beginning = [work for work in made.works if starts.begins(work) and work.wish.name not in outcome.errors]
+    apply.guarded(beginning, outcome, lambda work: starts.require_room(host, work, leaving))
+
+
 def run(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, check: bool) -> dict[str, Any]:
     """What the module returns: one result for each tenant, and ``node`` for what all tenants share."""
     with exclusive(host, check):
@@ -144,7 +151,9 @@ def correct(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, check: 
     """``run`` by one that keeps other runs away."""
     outcome = Outcome()
     made = plan(host, items, purge, outcome)
-    if not check:
+    if check:
+        _foresee(host, made, outcome)
+    else:
         apply_plan(host, made, outcome)
     works = {work.wish.name: work for work in made.works}
     listed = [_result(name, works.get(name), outcome) for name in made.names]

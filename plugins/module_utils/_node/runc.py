@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .host import Paths
-from .sandboxes import Sandbox
+from .sandboxes import OOM_SCORE_ADJ, Sandbox
 
 FOOTPRINT = 4 * 1024**2  # bytes that a start takes, whatever the program in it
 
@@ -22,7 +22,7 @@ Type=forking
 PIDFile={run}/runc/%i/pid
 RuntimeDirectory=tenancy/runc/%i
 RuntimeDirectoryMode=0711
-Environment=OOM_SCORE_ADJ=999
+Environment=OOM_SCORE_ADJ={oom}
 EnvironmentFile=-{places}/%i/oom
 EnvironmentFile={places}/%i/settings
 ExecStart=/usr/bin/choom -n ${{OOM_SCORE_ADJ}} -- \\
@@ -40,7 +40,7 @@ OOMPolicy=kill
 
 def template(runc: str, paths: Paths) -> str:
     """The unit of all runc containers; runc asks systemd for a scope beside the service, below the same slice."""
-    return _TEMPLATE.format(runc=runc, run=paths.run, places=paths.places)
+    return _TEMPLATE.format(runc=runc, run=paths.run, places=paths.places, oom=OOM_SCORE_ADJ)
 
 
 def start_created(runc: str, paths: Paths, _sandbox: Sandbox, instance: str) -> list[str]:

@@ -24,6 +24,7 @@ _ENV_SIZE = 128 * 1024
 # Host user ids of sandboxes: 65536 for each, in the range that systemd keeps for containers (systemd.io/UIDS-GIDS).
 _FIRST_ID, _IDS = 0x40000000, 65536
 SANDBOXES = 12000
+OOM_SCORE_ADJ = 800  # of a tenant that is promised no memory
 _SCRATCH = os.sep + "tmp"  # inside the sandbox, in its own memory
 _TMP_BYTES = 64 * 1024 * 1024
 _MASKED = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",

@@ -21,7 +21,7 @@ from .limits import Limits, limits_from
 from .lock import exclusive
 from .records import SHADOW, Record
 from .sandboxes import RUNTIMES, image_identity, sandbox_from
-from .survey import Place, machine, survey
+from .survey import machine, survey
 from .units import CHECKPOINT, START_CREATED, compare_files, install_files, node_files
 from .wishes import Wish, Work, compare, settled
 
@@ -93,17 +93,14 @@ def _wishes(
     return list(wishes.values())
 
 
-def _renew(work: Work, place: Place, host: Host) -> None:
-    """What makes a shadow that is there useless: its age, its image, or somebody's hand."""
+def _renew(work: Work, host: Host) -> None:
+    """What makes a shadow that is there useless: its age or its image."""
     sandbox = work.wish.sandbox
     if sandbox and work.record.created_at != work.wish.created_at:
         work.changes.add("replace", "created_at", work.record.created_at, work.wish.created_at)
         work.start = True
     if sandbox and not work.start and work.record.image != image_identity(sandbox, host.paths):
         work.changes.add("replace", "image", "stale", "fresh")
-        work.start = True
-    if place.slice.paused and work.wish.tier:
-        work.changes.add("repair", "freezer", "paused by hand", "held")
         work.start = True
 
 
@@ -125,10 +122,10 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, cap: Cap, 
     for wish, record in zip(wishes, listed):
         place = seen.places[record.instance]
         work = compare(wish, present.get(wish.name), record, place)
-        oom.compare(work, about)
+        oom.compare(host, work, about)
         if wish.name in present:
             try:
-                _renew(work, place, host)
+                _renew(work, host)
             except TenancyError as error:
                 outcome.fail(wish.name, error)
         works.append(work)

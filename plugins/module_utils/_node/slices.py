@@ -1,12 +1,12 @@
 # Copyright (c) 2026, predictive.tenancy contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Slices: read all in one call, set each in one call, shrink without killing, freeze and thaw."""
+"""Slices: read all in one call, set each in one call, shrink without killing."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,16 @@ class SliceState:
     frozen: bool
     paused: bool
     memory: int | None
+
+    @property
+    def still(self) -> bool:
+        """Whether its processes are stopped, and nothing is started beside them."""
+        return self.frozen and self.paused
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there is anything to undo before its sandbox can go on, or start."""
+        return self.frozen or self.paused
 
 
 def parse_show(text: str) -> dict[str, dict[str, list[str]]]:
@@ -137,33 +147,3 @@ def resize(
         f"cannot shrink to {format_bytes(most)} yet: {format_bytes(used)} are in use and could not be reclaimed; "
         f"memory.max stays at {format_bytes(state.limits.memory_max)}"
     )
-
-
-def freeze(host: Host, instances: Iterable[str]) -> None:
-    """Pause: stop all processes of these slices where they are, known to systemd."""
-    units = [slice_unit(name) for name in instances]
-    if units:
-        host.systemctl("freeze", "--", *units, doing="freezing", item=", ".join(units))
-
-
-def hold(host: Host, instance: str, frozen: bool) -> None:
-    """Freeze a shadow, or let it go, through the kernel alone: a millisecond, where systemctl takes far longer.
-
-    systemd neither sets nor resets this file on its own, and stopping thaws first (``thaw``)."""
-    path = os.path.join(host.paths.slice(instance), "cgroup.freeze")
-    try:
-        with open(path, "w", encoding="ascii") as handle:
-            handle.write("1" if frozen else "0")
-    except OSError as error:
-        verb = "freeze" if frozen else "thaw"
-        raise CommandError(f"cannot {verb}: {error.strerror}", item=slice_unit(instance)) from error
-
-
-def thaw(host: Host, places: Mapping[str, SliceState]) -> None:
-    """Let the processes of these slices go on, whoever froze them."""
-    for instance, state in places.items():
-        if state.frozen and not state.paused:
-            hold(host, instance, False)
-    units = [slice_unit(instance) for instance, state in places.items() if state.paused]
-    if units:
-        host.systemctl("thaw", "--", *units, doing="thawing", item=", ".join(units))

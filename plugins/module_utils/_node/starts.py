@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
 from .._core.errors import CommandError
 from .._core.units import format_bytes
-from .host import SYSTEMCTL, Host, Outcome, meminfo, service_unit
+from .host import SYSTEMCTL, Host, Outcome, meminfo, read_text, service_unit
 from .slices import show
 from .survey import ServiceState, service_state
 from .units import FOOTPRINTS
@@ -31,9 +32,14 @@ def start(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
         if count:
             running += _start_some(host, waiting[:count], outcome)
         else:
-            outcome.fail(waiting[0].wish.name, _refusal(host, waiting[0]))
+            outcome.fail(waiting[0].wish.name, _lack(waiting[0], _left(host)))
         waiting = waiting[max(1, count) :]
     return running
+
+
+def begins(work: Work) -> bool:
+    """Whether a work starts a sandbox's processes; those of other claimed shadows are there."""
+    return work.start or (work.claim is not None and work.record.tier == "checkpointed")
 
 
 def _left(host: Host) -> int:
@@ -64,32 +70,45 @@ def _fitting(host: Host, works: Sequence[Work]) -> int:
     return min(most, len(works))
 
 
-def _refusal(host: Host, work: Work) -> CommandError:
+def _lack(work: Work, left: int) -> CommandError:
     return CommandError(
-        f"this machine has {format_bytes(_left(host))} of memory left, and the start of a {work.record.runtime} "
-        f"sandbox takes {format_bytes(_need(work))}",
+        f"this machine has {format_bytes(left)} of memory left, and the start of a {work.record.runtime} sandbox "
+        f"takes {format_bytes(_need(work))}",
         item=work.wish.name,
         hint="give the machine more memory, or move tenants to another one",
     )
 
 
-def require_room(host: Host, work: Work) -> None:
-    """Raise CommandError where the machine has no memory for this start."""
-    if not _fitting(host, [work]):
-        raise _refusal(host, work)
+def require_room(host: Host, work: Work, leaving: int = 0) -> None:
+    """Raise CommandError where the machine has no memory for this start; ``leaving`` bytes will be free by then."""
+    left = _left(host) + leaving
+    if _need(work) > left:
+        raise _lack(work, left)
 
 
 def _start_some(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
+    """Start them in one call of systemd, and look at each. Where systemd cannot be asked, none of them is known to run;
+    the others' results are kept."""
+    try:
+        return _restart(host, works, outcome)
+    except CommandError as error:
+        for work in works:
+            outcome.fail(work.wish.name, error)
+        return []
+
+
+def _restart(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
     units = [service(work) for work in works]
     failed = [unit for unit, work in zip(units, works) if work.place and work.place.service.state.startswith("failed")]
     if failed:
         host.systemctl("reset-failed", "--", *failed, doing="resetting", item=", ".join(failed))
+    before = [_own_kills(host, work) for work in works]
     begin = host.clock()
     code, _out, error = host.run([*SYSTEMCTL, "restart", "--", *units])
     said = error.strip() if code else ""  # of which of them, the units' own states tell
     shown = show(host, units)
     running = []
-    for unit, work in zip(units, works):
+    for unit, work, kills in zip(units, works, before):
         state = service_state(shown.get(unit, {}))
         if state.active or state.entered >= begin:
             running.append(work)
@@ -98,7 +117,7 @@ def _start_some(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Wor
             if not state.active:
                 outcome.note(work.wish.name, f"it started and ended since ({state.result}); systemd starts it again")
         else:
-            why = _why(host, work, state, said)
+            why = _why(host, work, state, said, _own_kills(host, work) > kills)
             hint = f"see journalctl -u {unit}"
             outcome.fail(
                 work.wish.name,
@@ -107,15 +126,22 @@ def _start_some(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Wor
     return running
 
 
-def _why(host: Host, work: Work, state: ServiceState, said: str) -> str:
+def _own_kills(host: Host, work: Work) -> int:
+    """How often a slice's own maximum was reached and nothing could be reclaimed (``oom`` of memory.events)."""
+    events = read_text(os.path.join(host.paths.slice(work.record.instance), "memory.events")) or ""
+    return next((int(line.split()[1]) for line in events.splitlines() if line.startswith("oom ")), 0)
+
+
+def _why(host: Host, work: Work, state: ServiceState, said: str, own: bool) -> str:
     """What systemd, or else the sandbox's runtime, said last of a start that failed. systemctl tells of all the units
-    of one call together, and after a second systemd has forgotten, because it tries again."""
+    of one call together, and after a second systemd has forgotten, because it tries again. ``own`` is whether its own
+    maximum was reached."""
     unit = service(work)
     found = re.search(rf"Job for {re.escape(unit)} failed because (.*?)\.\s*(?:See|$)", said)
     reason = found[1] if found else ""
     if state.result == "oom-kill" or "out-of-memory" in reason:
-        most = work.wish.limits.memory_max
-        return f"it was ended for want of memory{f', its maximum is {format_bytes(most)}' if most else ''}"
+        why = f"its maximum is {format_bytes(work.wish.limits.memory_max)}" if own else "the machine has too little"
+        return f"it was ended for want of memory: {why}"
     code, out, _err = host.run(["journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=1", f"--unit={unit}",
                                 "_TRANSPORT=stdout"])  # fmt: skip
     last = out.strip() if code == 0 else ""

@@ -21,7 +21,7 @@ from .units import wants_path
 class ServiceState:
     """A sandbox's service. ``overridden`` is whether it alone was changed by hand, ``entered`` is when its sandbox last
     began to run (seconds of the monotonic clock, 0 for never), ``took`` the seconds from its first step until then,
-    ``result`` how it last ended."""
+    ``result`` how it last ended, ``process`` the id of its first process."""
 
     active: bool
     state: str
@@ -29,6 +29,7 @@ class ServiceState:
     entered: float
     took: float
     result: str
+    process: int
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def service_state(properties: Mapping[str, list[str]]) -> ServiceState:
         entered=end / 1e6,
         took=max(0.0, (end - begin) / 1e6),
         result=properties.get("Result", [""])[0],
+        process=_number(properties, "MainPID"),
     )
 
 

@@ -202,9 +202,9 @@ def describe(sandbox: Sandbox) -> dict[str, Any]:
 
 def _compare_state(work: Work, place: Place) -> None:
     wish = work.wish
-    if wish.frozen and not place.slice.frozen:
-        work.changes.add("pause", "state", "running", wish.state)
-    if not wish.frozen and place.slice.frozen:
+    if wish.frozen and not place.slice.still:
+        work.changes.add("pause", "state", "frozen by hand" if place.slice.frozen else "running", wish.state)
+    if not wish.frozen and place.slice.stopped:
         work.changes.add("resume", "state", "paused", wish.state)
     enabled = wish.state == "running" and not wish.tier
     if place.enabled != enabled:

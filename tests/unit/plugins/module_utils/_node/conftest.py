@@ -25,7 +25,7 @@ READS = ("show", "journalctl")
 
 class FakeSystemd:
     """``calls`` are all commands; ``memory`` is what a slice's processes hold; ``broken`` services do not start, for
-    one of the ``reasons`` that systemd gives."""
+    one of the ``reasons`` that systemd gives; ``full`` slices reach their maximum of memory at a start."""
 
     def __init__(self, root: str) -> None:
         self.paths = Paths(root)
@@ -35,6 +35,7 @@ class FakeSystemd:
         self.frozen: set[str] = set()
         self.broken: set[str] = set()
         self.reasons: dict[str, str] = {}
+        self.full: set[str] = set()
         self.fail_words: set[str] = set()
         self.entered: dict[str, int] = {}
         self.short_lived: set[str] = set()
@@ -111,6 +112,16 @@ class FakeSystemd:
         """Let a slice's processes hold this much."""
         self._write(os.path.join(self.paths.slice(instance), "memory.current"), str(memory))
 
+    @staticmethod
+    def own_slice(unit: str) -> str:
+        """The slice of a sandbox's service, or itself."""
+        return unit if unit.endswith(".slice") else f"tenants-{unit.partition('@')[2].replace('.service', '')}.slice"
+
+    def freeze(self, unit: str, frozen: bool) -> None:
+        """As the kernel does it, for systemd or for others."""
+        self._write(os.path.join(self.cgroup(unit), "cgroup.freeze"), str(int(frozen)))
+        self._write(os.path.join(self.cgroup(unit), "cgroup.events"), f"populated 1\nfrozen {int(frozen)}\n")
+
     def _drop_ins(self, unit: str) -> list[str]:
         template = unit.partition("@")[0] + "@.service"
         kinds = ("service", template, unit) if unit.endswith(".service") else (unit,)
@@ -169,14 +180,21 @@ class FakeSystemd:
             self.use(re.sub(r"^tenants-|\.slice$", "", unit), 16 * MIB)
 
     def _restart(self, units: list[str]) -> tuple[int, str, str]:
+        said = []
         for unit in units:
+            if (own := self.own_slice(unit)) in self.full:
+                os.makedirs(self.cgroup(own), exist_ok=True)
+                self._write(os.path.join(self.cgroup(own), "memory.events"), "low 0\noom 1\noom_kill 1\n")
+            if own in self.frozen:
+                said.append(f"Cannot perform operation on frozen unit {unit}.")
+                continue
             if unit in self.short_lived:
                 self.entered[unit] = round((self.time + 1) * 1e6)
             elif unit not in self.broken:
                 self.active.add(unit)
                 self._enforce(f"tenants-{unit.partition('@')[2].replace('.service', '')}.slice")
         usual = "the control process exited with error code"
-        said = [
+        said += [
             f'Job for {unit} failed because {self.reasons.get(unit, usual)}.\nSee "systemctl status {unit}".'
             for unit in units
             if unit in self.broken
@@ -184,6 +202,9 @@ class FakeSystemd:
         return (1, "", "\n".join(said)) if said else (0, "", "")
 
     def _stop(self, units: list[str]) -> tuple[int, str, str]:
+        still = [unit for unit in units if self.own_slice(unit) in self.frozen]
+        if still:
+            return 1, "", f"Cannot perform operation on frozen unit {still[0]}."
         self.active -= set(units)
         for unit in units:
             if unit.endswith(".slice"):
@@ -198,14 +219,15 @@ class FakeSystemd:
 
     def _freeze(self, units: list[str]) -> tuple[int, str, str]:
         for unit in units:
-            self.frozen.add(unit)
-            self._write(os.path.join(self.cgroup(unit), "cgroup.events"), "populated 1\nfrozen 1\n")
+            if unit not in self.frozen:  # what it has frozen, systemd does not freeze again
+                self.frozen.add(unit)
+                self.freeze(unit, True)
         return 0, "", ""
 
     def _thaw(self, units: list[str]) -> tuple[int, str, str]:
         self.frozen -= set(units)
         for unit in units:
-            self._write(os.path.join(self.cgroup(unit), "cgroup.events"), "populated 1\nfrozen 0\n")
+            self.freeze(unit, False)
         return 0, "", ""
 
     def _daemon_reload(self, _units: list[str]) -> tuple[int, str, str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._node import oom, partition, shadows
@@ -43,7 +44,9 @@ def process(machine, instance, number):
     folder = os.path.join(machine.paths.root, "proc", str(number))
     for path in (inner, folder):
         os.makedirs(path, exist_ok=True)
-    machine._write(os.path.join(inner, "cgroup.procs"), f"{number}\n4000000\n")  # the second one has ended
+    listing = os.path.join(inner, "cgroup.procs")
+    there = Path(listing).read_text(encoding="ascii").split() if os.path.exists(listing) else []
+    machine._write(listing, "\n".join([*there, str(number), "4000000"]))  # the last one has ended
     machine._write(os.path.join(folder, "oom_score_adj"), "0")
     return os.path.join(folder, "oom_score_adj")
 
@@ -55,7 +58,7 @@ def read(path):
 
 def test_what_is_promised_is_not_held_against_a_tenant(machine):
     run(machine, tenant("none", 0), tenant("some", "250MiB"), tenant("all", "1000MiB", memory={"low": "1GiB"}))
-    assert {name: kept(machine, name) for name in ("none", "some", "all")} == {"none": 999, "some": 750, "all": 3}
+    assert {name: kept(machine, name) for name in ("none", "some", "all")} == {"none": 800, "some": 550, "all": 3}
 
 
 def test_it_follows_the_promise_of_a_running_tenant(machine):
@@ -65,12 +68,52 @@ def test_it_follows_the_promise_of_a_running_tenant(machine):
     for check in (True, False):
         changed = run(machine, tenant("a", "500MiB"), check=check)["a"]
         assert changed["actions"] == ["resize"]
-        assert (changed["diff"]["before"]["oom_score_adj"], changed["diff"]["after"]["oom_score_adj"]) == (750, 500)
-        assert (read(path), kept(machine, "a")) == ((0, 750) if check else (500, 500))
+        assert (changed["diff"]["before"]["oom_score_adj"], changed["diff"]["after"]["oom_score_adj"]) == (550, 300)
+        assert (read(path), kept(machine, "a")) == ((0, 550) if check else (300, 300))
     assert not run(machine, tenant("a", "500MiB"))["a"]["changed"]
     os.unlink(os.path.join(machine.paths.place("a"), "oom"))
     assert run(machine, tenant("a", "500MiB"))["a"]["diff"]["before"] == {"oom_score_adj": None}
-    assert kept(machine, "a") == 500
+    assert kept(machine, "a") == 300
+
+
+def test_somebodys_hand_is_repaired(machine):
+    run(machine, tenant("a", "250MiB"))
+    path = process(machine, "a", 1)  # the service's main process
+    for check in (True, False):
+        changed = run(machine, tenant("a", "250MiB"), check=check)["a"]
+        assert changed["actions"] == ["repair"]
+        assert changed["diff"] == {"before": {"oom_score_adj": 0}, "after": {"oom_score_adj": 550}}
+        assert read(path) == (0 if check else 550)
+    assert not run(machine, tenant("a", "250MiB"))["a"]["changed"]
+
+
+def test_a_child_that_was_forked_meanwhile_has_it_too(machine, monkeypatch):
+    run(machine, tenant("a", "250MiB"))
+    first, wrote = process(machine, "a", 77), oom._set
+
+    def fork(path, value):
+        changed = wrote(path, value)
+        if path == first and changed:
+            process(machine, "a", 78)  # before its parent's value was set
+        return changed
+
+    monkeypatch.setattr(oom, "_set", fork)
+    oom.apply(machine.host(), "a", 300)
+    assert read(os.path.join(machine.paths.root, "proc/78/oom_score_adj")) == 300
+
+
+def test_kata_is_left_to_containerd(machine):
+    machine.programs["containerd-shim-kata-v2"] = "/usr/bin/shim"
+    machine._write(os.path.join(machine.paths.root, "proc/meminfo"), "MemTotal: 2000000 kB\nMemAvailable: 2000000 kB\n")
+    os.makedirs(os.path.join(machine.paths.root, "dev"))
+    machine._write(os.path.join(machine.paths.root, "dev/kvm"), "")
+    machine.programs["ctr"] = "/usr/bin/ctr"
+    got = run(machine, tenant("k", "250MiB", sandbox={"runtime": "kata"}))["k"]
+    assert (got["error"], got["started"]) == ("", "cold")
+    path = process(machine, "k", 1)
+    assert set(run(machine, tenant("k", "500MiB", sandbox={"runtime": "kata"}))["k"]["diff"]["after"]) == {"memory.low"}
+    assert read(path) == 0
+    assert not os.path.exists(os.path.join(machine.paths.place("k"), "oom"))
 
 
 def test_a_run_that_was_killed_between_is_repeated(machine, monkeypatch):
@@ -83,10 +126,10 @@ def test_a_run_that_was_killed_between_is_repeated(machine, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(oom, "write_text", killed)
         with pytest.raises(KeyboardInterrupt):
-            oom.apply(machine.host(), "a", 500)
-    assert (read(path), kept(machine, "a")) == (500, 750)
+            oom.apply(machine.host(), "a", 300)
+    assert (read(path), kept(machine, "a")) == (300, 550)
     assert run(machine, tenant("a", "500MiB"))["a"]["changed"]
-    assert (read(path), kept(machine, "a")) == (500, 500)
+    assert (read(path), kept(machine, "a")) == (300, 300)
 
 
 def test_shadows_go_first_and_their_tenants_do_not(machine):
@@ -96,7 +139,7 @@ def test_shadows_go_first_and_their_tenants_do_not(machine):
     path = process(machine, "s.1", 78)
     claimed = run(machine, tenant("a", "250MiB", claim="s"))["a"]
     assert (claimed["error"], claimed["started"]) == ("", "claimed")
-    assert (read(path), kept(machine, "s.1")) == (750, 750)
+    assert (read(path), kept(machine, "s.1")) == (550, 550)
     assert not run(machine, tenant("a", "250MiB", claim="s"))["a"]["changed"]
 
 

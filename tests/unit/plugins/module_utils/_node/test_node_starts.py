@@ -15,14 +15,16 @@ def tenant(name, most="64MiB", **more):
     return {"name": name, "memory": {"max": most}, **more}
 
 
-def run(systemd, *items):
-    returned = partition.run(systemd.host(), list(items), False, False)
+def run(systemd, *items, check=False):
+    returned = partition.run(systemd.host(), list(items), False, check)
     return {item["name"]: item for item in returned["results"]}
 
 
 def test_nothing_starts_that_the_machine_has_no_memory_for(systemd):
     systemd.left(10 * MIB)
     systemd.programs["runc"] = "/usr/sbin/runc"
+    foreseen = run(systemd, tenant("large"), tenant("small", most="8MiB"), check=True)
+    assert [bool(item["error"]) for item in foreseen.values()] == [True, False]
     got = run(systemd, tenant("large"), tenant("small", most="8MiB"), tenant("plain", sandbox={"runtime": "runc"}))
     assert got["large"]["error"] == (
         "large: this machine has 10MiB of memory left, and the start of a gvisor sandbox takes 20MiB "
@@ -33,6 +35,9 @@ def test_nothing_starts_that_the_machine_has_no_memory_for(systemd):
         "plain": ("", "cold"),
     }
     assert "tenancy-gvisor@large.service" not in systemd.active
+    assert {name: item["error"] for name, item in foreseen.items()} == {
+        name: item["error"] for name, item in got.items() if name != "plain"
+    }
     systemd.left(10 * MIB, swap=20 * MIB)
     assert run(systemd, tenant("large"))["large"]["started"] == "cold"
 
@@ -58,23 +63,27 @@ def test_a_checkpoint_waits_while_there_is_no_memory_for_it(systemd):
     shadow = {**tenant("s"), "tier": "checkpointed"}
     shadows.run(systemd.host(), [shadow], [], False, Cap(), False)
     systemd.left(MIB)
+    assert "1MiB of memory left" in run(systemd, tenant("a", claim="s"), check=True)["a"]["error"]
     assert "1MiB of memory left" in run(systemd, tenant("a", claim="s"))["a"]["error"]
     systemd.left(100 * MIB)
     assert run(systemd, tenant("a", claim="s"))["a"]["started"] == "claimed"
 
 
 def test_each_failed_start_has_its_own_reason(systemd):
-    reasons = {"tight": "of an out-of-memory (OOM) siutation", "slow": "a timeout was exceeded"}
+    memory = "of an out-of-memory (OOM) siutation"
+    reasons = {"tight": memory, "crowded": memory, "slow": "a timeout was exceeded"}
+    systemd.full.add("tenants-tight.slice")
     units = {name: f"tenancy-gvisor@{name}.service" for name in (*reasons, "wrong")}
     systemd.broken |= set(units.values())
     systemd.reasons = {units[name]: reason for name, reason in reasons.items()}
-    got = run(systemd, tenant("tight", most="8MiB"), tenant("slow"), tenant("wrong"), tenant("fine"))
+    got = run(systemd, tenant("tight", most="8MiB"), tenant("crowded"), tenant("slow"), tenant("wrong"), tenant("fine"))
     errors = {name: item["error"] for name, item in got.items()}
     before = "the sandbox does not run, it is failed (dead)"
     assert errors == {
         name: why and f"{name}: {before}: {why} (see journalctl -u {units[name]})"
         for name, why in {
-            "tight": "it was ended for want of memory, its maximum is 8MiB",
+            "tight": "it was ended for want of memory: its maximum is 8MiB",
+            "crowded": "it was ended for want of memory: the machine has too little",
             "slow": "a timeout was exceeded",
             "wrong": "creating container: no such file",
             "fine": "",
@@ -99,3 +108,29 @@ def test_eight_failures_have_eight_reasons(systemd):
     systemd.reasons = dict.fromkeys(units, "a timeout was exceeded")
     got = run(systemd, *(tenant(f"t{number}") for number in range(8)))
     assert all(": a timeout was exceeded (see" in item["error"] for item in got.values())
+
+
+def test_what_leaves_makes_room_in_check_mode_too(systemd):
+    run(systemd, tenant("old"))
+    systemd.use("old", 30 * MIB)
+    systemd.left(0)
+    assert run(systemd, {"name": "old", "state": "absent"}, tenant("new"), check=True)["new"]["error"] == ""
+
+
+def test_a_systemd_that_cannot_be_asked_loses_no_result(systemd):
+    systemd.left(50 * MIB)  # two at a time
+    plain, asked = systemd._show, []
+
+    def show(units):
+        asked.append(units)
+        return (12, "", "systemctl cannot be run: Cannot allocate memory") if len(asked) == 3 else plain(units)
+
+    systemd._show = show
+    got = run(systemd, *(tenant(f"t{number}") for number in range(4)))
+    failed = [name for name, item in got.items() if item["error"]]
+    assert failed == ["t2", "t3"]
+    assert all("systemctl show failed: systemctl cannot be run" in got[name]["error"] for name in failed)
+    assert [got[name]["started"] for name in ("t0", "t1")] == ["cold", "cold"]
+    again = run(systemd, *(tenant(f"t{number}") for number in range(4)))
+    assert [item["error"] for item in again.values()] == [""] * 4
+    assert [item["changed"] for item in again.values()] == [False, False, True, True]
