@@ -55,8 +55,17 @@ options:
         default: frozen
       warmup:
         description: How long its command runs before it waits, such as V(5s), so that its own start is done by then.
-          At most 5 minutes. Shadows that are made in one run are warmed up together. Not for V(tier=created).
+          At most 5 minutes. Shadows that are made in one run are warmed up together, as far as there is memory for
+          them at once. Not for V(tier=created).
         type: str
+      rehearse:
+        description:
+          - A command that is run in it as its tenant will be asked first, such as V([wget, -qO-, "http://127.0.0.1/"]).
+          - What it touches stays in memory while the shadow waits, so that the tenant answers it as if it had never
+            waited; the shadow holds that much more. It must leave nothing behind that the tenant should not find.
+          - It is ended after 30 seconds. That it failed is a note. For V(tier=frozen) with gVisor or runc.
+        type: list
+        elements: str
       ttl:
         description:
           - A duration after which it is given up, counted from its creation, such as V(30m).

@@ -90,6 +90,7 @@ def shadow_spec() -> dict[str, Any]:
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "tier": {"type": "str", "choices": ["created", "frozen", "checkpointed"], "default": "frozen"},
         "warmup": {"type": "str"},
+        "rehearse": {"type": "list", "elements": "str"},
         "ttl": {"type": "str"},
         "expires_at": {"type": "str"},
         **resource_spec(),

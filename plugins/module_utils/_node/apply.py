@@ -46,10 +46,6 @@ def together(works: Sequence[Work], outcome: Outcome, step: Callable[[Sequence[W
     return guarded(works, outcome, lambda work: step([work]))
 
 
-def _thaw(host: Host, works: Sequence[Work]) -> None:
-    freezer.thaw(host, {work.record.instance: work.place.slice for work in works if work.place})
-
-
 def stop_services(host: Host, units: Sequence[str]) -> None:
     """Stop services and forget that they failed; one that systemd does not know is stopped already."""
     shown = show(host, units)
@@ -64,8 +60,7 @@ def stop_services(host: Host, units: Sequence[str]) -> None:
 
 def remove(host: Host, works: Sequence[Work], outcome: Outcome) -> None:
     """End sandboxes and remove everything that was made for them."""
-    stopped = [work for work in works if work.place is not None and work.place.slice.stopped]
-    together(stopped, outcome, lambda some: _thaw(host, some))
+    together(works, outcome, lambda some: freezer.thaw(host, some, outcome))
     alive = [work for work in works if work.wish.name not in outcome.errors]
     alive = together(alive, outcome, lambda some: stop_services(host, [service(work) for work in some]))
     guarded(alive, outcome, lambda work: set_enabled(host, work.record.runtime, work.record.instance, False))
@@ -84,7 +79,7 @@ def _drop_slices(host: Host, works: Sequence[Work]) -> None:
                    item=", ".join(units))  # fmt: skip
 
 
-def _prepare(host: Host, work: Work) -> None:
+def _prepare(host: Host, outcome: Outcome, work: Work) -> None:
     """Write the record (not yet started) and the bundle."""
     sandbox = work.wish.sandbox
     if sandbox is None:
@@ -93,6 +88,7 @@ def _prepare(host: Host, work: Work) -> None:
         require_room(host, work)  # before anything of what runs is touched
     images.unpack(host, sandbox)
     if work.former_runtime:
+        freezer.thaw(host, [work], outcome)
         unit = service_unit(work.former_runtime, work.record.instance)
         set_enabled(host, work.former_runtime, work.record.instance, False)
         stop_services(host, [unit])
@@ -104,6 +100,7 @@ def _prepare(host: Host, work: Work) -> None:
         created_at=work.wish.created_at,
         expires_at=work.wish.expires_at,
         digest="" if work.start else work.record.digest,
+        held=0 if work.start else work.record.held,
         image=image_identity(sandbox, host.paths) if work.start else work.record.image,
         sandbox=describe(sandbox),
     )
@@ -159,26 +156,29 @@ def _finish(host: Host, work: Work) -> None:
     set_enabled(host, sandbox.runtime, work.record.instance, wanted)
 
 
-def settle_freezer(host: Host, works: Sequence[Work], outcome: Outcome) -> None:
-    """Stop what is to stand still and let the rest go, each in one call; what is frozen by half is let go first."""
-    moving = [work for work in works if not (work.wish.frozen and _still(work))]
-    going = [work for work in moving if work.place and work.place.slice.stopped and not work.start]
-    together(going, outcome, lambda some: _thaw(host, some))
-    stopping = [work for work in moving if work.wish.frozen and work.wish.name not in outcome.errors]
-    together(stopping, outcome, lambda some: freezer.freeze(host, [work.record.instance for work in some]))
-
-
 def _still(work: Work) -> bool:
-    return work.place is not None and work.place.slice.still and not work.start
+    return work.wish.frozen and work.place is not None and work.place.slice.still and not work.start
+
+
+def go_on(host: Host, works: Sequence[Work], outcome: Outcome) -> None:
+    """Let go what is not to stand still, or does so by half; a start does it itself."""
+    going = [work for work in works if not work.start and not _still(work)]
+    together(going, outcome, lambda some: freezer.thaw(host, some, outcome))
+
+
+def stand_still(host: Host, works: Sequence[Work], outcome: Outcome) -> None:
+    """Stop what is to stand still and does not."""
+    moving = [work for work in works if work.wish.frozen and not _still(work)]
+    together([work for work in moving if work.wish.name not in outcome.errors], outcome,
+             lambda some: freezer.freeze(host, some))  # fmt: skip
 
 
 def realise(host: Host, works: Sequence[Work], about: Machine, outcome: Outcome) -> list[Work]:
     """Create, resize, start, pause and resume; returns the works that came through."""
     begin = host.clock()
-    todo = guarded(works, outcome, lambda work: _prepare(host, work))
+    todo = guarded(works, outcome, lambda work: _prepare(host, outcome, work))
     todo = guarded(todo, outcome, lambda work: limit(host, about, outcome, work))
-    thawing = [work for work in todo if work.start and work.place and work.place.slice.stopped]
-    together(thawing, outcome, lambda some: _thaw(host, some))
+    go_on(host, todo, outcome)
     todo = [work for work in todo if work.wish.name not in outcome.errors]
     share = (host.clock() - begin) / max(1, len(works))
     for work in todo:
@@ -188,7 +188,7 @@ def realise(host: Host, works: Sequence[Work], about: Machine, outcome: Outcome)
     todo = [work for work in todo if work.wish.name not in outcome.errors]
     todo = guarded(todo, outcome, lambda work: _finish(host, work))
     host.sleep(max((work.wish.warmup for work in todo if work.start), default=0.0))
-    settle_freezer(host, todo, outcome)
+    stand_still(host, todo, outcome)
     return [work for work in todo if work.wish.name not in outcome.errors]
 
 

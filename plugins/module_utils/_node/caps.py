@@ -11,10 +11,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from .._core.changes import ChangeSet
-from .._core.errors import CommandError, InputError
+from .._core.errors import InputError
 from .._core.units import format_bytes, format_time, parse_bytes, parse_time
 from . import apply, slices, starts
 from .host import Host, Outcome, meminfo, read_text, slice_unit, write_text
@@ -135,11 +136,9 @@ def fitting(host: Host, works: list[Work], cap: Cap, outcome: Outcome) -> list[W
         free += 0 if need.room else need.held
         gone[need.work.wish.name] = _left_out(need, why, f"with it {why}", outcome)
     for work in works:
-        if work.start and work.wish.name not in {*gone, *outcome.errors}:
-            try:
-                starts.require_room(host, work, leaving)
-            except CommandError as error:
-                gone[work.wish.name] = _left_out(_need(work, past), error.message, error.message, outcome)
+        lack = starts.lack(host, work, leaving) if work.start else ""
+        if lack and work.wish.name not in {*gone, *outcome.errors}:
+            gone[work.wish.name] = _left_out(_need(work, past), lack, lack, outcome)
     return [gone.get(work.wish.name, work) for work in works]
 
 
@@ -166,11 +165,11 @@ def give_up(host: Host, works: Sequence[Work], about: Machine, cap: Cap, before:
         why = cap.broken(sum(held(host, work.record.instance) for work in alive), available(host))
         if not why:
             break
-        _end(host, alive.pop(), why, about, outcome)
+        apply.guarded([alive.pop()], outcome, partial(_end, host, why, about, outcome))
     _remember(host, works, took, outcome)
 
 
-def _end(host: Host, work: Work, why: str, about: Machine, outcome: Outcome) -> None:
+def _end(host: Host, why: str, about: Machine, outcome: Outcome, work: Work) -> None:
     work.record = replace(work.record, held=held(host, work.record.instance))
     unit = slice_unit(work.record.instance)
     state = slices.slice_state(host, work.record.instance, slices.show(host, [unit])[unit], about)

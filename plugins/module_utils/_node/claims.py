@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from .._core.errors import TenancyError
 from . import checkpoints, freezer, oom, records, slices, starts
-from .apply import guarded, settle_freezer
+from .apply import go_on, guarded, stand_still
 from .host import Host, Outcome, write_text
 from .limits import Machine, compare_limits
 from .records import TENANT
@@ -68,7 +68,6 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
         work.record, name=work.wish.name, role=TENANT, priority=work.wish.priority, tier="", expires_at="", held=0,
         sandbox=describe(sandbox),
     )  # fmt: skip
-    outcome.started[work.wish.name] = "claimed"
     if tier == "checkpointed":
         records.write(host, work.record)
         checkpoints.restore(host, work, sandbox, about, outcome)
@@ -80,10 +79,12 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
             outcome.note(work.wish.name, why)
     if tier == "created":
         records.write(host, work.record)
+    if place.slice.frozen and (tier == "created" or not work.wish.frozen):
+        freezer.let_go(host, instance)
+    if tier == "created":
         words = START_CREATED[sandbox.runtime](require_runtime(host, sandbox.runtime), host.paths, sandbox, instance)
         host.call(words, "starting a created sandbox", work.wish.name)
-    elif place.slice.frozen and not work.wish.frozen:
-        freezer.let_go(host, instance)
+    outcome.started.setdefault(work.wish.name, "claimed")  # or cold, where its checkpoint was of no use
     outcome.seconds[work.wish.name] = host.clock() - begin
     oom.give(host, work)
     records.write(host, work.record)
@@ -95,6 +96,7 @@ def claim(host: Host, work: Work, about: Machine, outcome: Outcome) -> None:
 
 def claim_all(host: Host, works: list[Work], about: Machine, outcome: Outcome) -> None:
     """One after the other, each as fast as it can be; what systemd is to know is told for all of them."""
-    claimed = guarded(works, outcome, lambda work: claim(host, work, about, outcome))
-    claimed = [work for work in claimed if work.wish.name not in outcome.errors]
-    settle_freezer(host, claimed, outcome)
+    guarded(works, outcome, lambda work: claim(host, work, about, outcome))
+    begun = [work for work in works if work.wish.name in outcome.started]  # also those that failed after that
+    go_on(host, begun, outcome)
+    stand_still(host, begun, outcome)

@@ -57,6 +57,12 @@ def start_created(runsc: str, paths: Paths, sandbox: Sandbox, instance: str) -> 
     return [runsc, f"--root={paths.run}/runsc/{instance}", f"--network={sandbox.network}", "start", "sandbox"]
 
 
+def execute(runsc: str, paths: Paths, sandbox: Sandbox, instance: str) -> list[str]:
+    """The beginning of a command that runs another one in a sandbox, as its own user."""
+    user = ":".join(map(str, sandbox.user))
+    return [runsc, f"--root={paths.run}/runsc/{instance}", "exec", "--user", user, "sandbox"]
+
+
 def checkpoint(runsc: str, paths: Paths, instance: str, folder: str) -> list[str]:
     """The command that writes a running sandbox to disk and ends it."""
     return [runsc, f"--root={paths.run}/runsc/{instance}", "checkpoint", f"--image-path={folder}", "sandbox"]

@@ -135,10 +135,10 @@ def apply_plan(host: Host, made: Plan, outcome: Outcome) -> None:
 
 
 def _foresee(host: Host, made: Plan, outcome: Outcome) -> None:
-    """What a run would refuse."""
+    """What a run would refuse at once. Claims come before what leaves."""
     leaving = sum(work.place.slice.memory or 0 for work in made.works if work.remove and work.place)
     beginning = [work for work in made.works if starts.begins(work) and work.wish.name not in outcome.errors]
-    apply.guarded(beginning, outcome, lambda work: starts.require_room(host, work, leaving))
+    apply.guarded(beginning, outcome, lambda work: starts.require_room(host, work, 0 if work.claim else leaving))
 
 
 def run(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, check: bool) -> dict[str, Any]:

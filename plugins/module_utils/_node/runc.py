@@ -48,6 +48,12 @@ def start_created(runc: str, paths: Paths, _sandbox: Sandbox, instance: str) -> 
     return [runc, "--root", f"{paths.run}/runc/{instance}", "--systemd-cgroup", "start", "sandbox"]
 
 
+def execute(runc: str, paths: Paths, sandbox: Sandbox, instance: str) -> list[str]:
+    """The beginning of a command that runs another one in a container, as its own user."""
+    user = ":".join(map(str, sandbox.user))
+    return [runc, "--root", f"{paths.run}/runc/{instance}", "--systemd-cgroup", "exec", "--user", user, "sandbox"]
+
+
 def settings(_sandbox: Sandbox, verb: str, _place: str) -> str:
     """What differs between containers; the network is in the bundle."""
     return f"VERB={'run --detach' if verb == 'run' else 'create'}\n"

@@ -55,11 +55,12 @@ class Sandbox:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _words(value: Any) -> tuple[str, ...]:
+def words_from(value: Any, name: str) -> tuple[str, ...]:
+    """A command. Raises InputError that names the option."""
     if not isinstance(value, (list, tuple)) or not value or not all(isinstance(word, str) for word in value):
-        raise InputError("sandbox.command must be a list of words", hint="write it like [sleep, infinity]")
+        raise InputError(f"{name} must be a list of words", hint="write it like [sleep, infinity]")
     if any("\0" in word for word in value) or not value[0]:
-        raise InputError("sandbox.command has an empty program or a NUL character")
+        raise InputError(f"{name} has an empty program or a NUL character")
     return tuple(value)
 
 
@@ -117,10 +118,11 @@ def sandbox_from(item: Mapping[str, Any], paths: Paths) -> Sandbox:
             f"sandbox.writable is not known to {runtime}, whose sandboxes share their root file system",
             hint="use gvisor, which keeps what is written in the tenant's memory, or write below " + _SCRATCH,
         )
+    usual = () if image else DEFAULT_COMMAND
     return Sandbox(
         runtime=runtime,
         rootfs=rootfs,
-        command=_words(given["command"]) if "command" in given else (() if image else DEFAULT_COMMAND),
+        command=words_from(given["command"], "sandbox.command") if "command" in given else usual,
         env=_environment(given.get("env", {})),
         network=_choice(given.get("network", "none"), "network", NETWORKS),
         user=_user(given.get("user", "65534:65534")),

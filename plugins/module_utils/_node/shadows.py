@@ -14,21 +14,22 @@ from .._core.changes import ChangeSet, result, summary
 from .._core.errors import InputError, TenancyError
 from .._core.names import tenant_name
 from .._core.units import format_time, parse_duration, parse_time
-from . import apply, checkpoints, oom, partition, records, slices
+from . import apply, checkpoints, freezer, oom, partition, records, slices, starts
 from .caps import Cap, available, counted, fitting, give_up, held
 from .host import PARENT, Host, Outcome, require_unified
 from .limits import Limits, limits_from
 from .lock import exclusive
 from .records import SHADOW, Record
-from .sandboxes import RUNTIMES, image_identity, sandbox_from
+from .sandboxes import RUNTIMES, Sandbox, image_identity, require_runtime, sandbox_from, words_from
 from .survey import machine, survey
-from .units import CHECKPOINT, START_CREATED, compare_files, install_files, node_files
+from .units import CHECKPOINT, EXECUTE, START_CREATED, compare_files, install_files, node_files
 from .wishes import Wish, Work, compare, settled
 
 TIERS = ("created", "frozen", "checkpointed")
 _KNOWN = {"created": tuple(START_CREATED), "checkpointed": tuple(CHECKPOINT)}
 _MOST_WARMUP = 300.0
 _RECLAIM_SECONDS = 3.0
+_REHEARSAL_SECONDS = 30.0
 
 
 def _times(item: Mapping[str, Any], host: Host, present: Record | None) -> tuple[str, str]:
@@ -58,6 +59,14 @@ def _warmup(item: Mapping[str, Any], tier: str) -> float:
     return seconds
 
 
+def _rehearse(item: Mapping[str, Any], tier: str, runtime: str) -> tuple[str, ...]:
+    if not item.get("rehearse"):
+        return ()
+    if tier != "frozen" or runtime not in EXECUTE:
+        raise InputError(f"rehearse is not known to the tier {tier} with {runtime}", hint="leave it out")
+    return words_from(item["rehearse"], "rehearse")
+
+
 def _wish(item: Mapping[str, Any], host: Host, present: Record | None) -> Wish:
     name = tenant_name(item.get("name"))
     try:
@@ -73,7 +82,8 @@ def _wish(item: Mapping[str, Any], host: Host, present: Record | None) -> Wish:
             return Wish(name, "absent", Limits(), None)
         priority = 50 if item.get("priority") is None else item["priority"]
         limits, warmup = limits_from(item), _warmup(item, tier)
-        return Wish(name, "running", limits, sandbox, priority, "", tier, expires, warmup, created)
+        rehearse = _rehearse(item, tier, sandbox.runtime)
+        return Wish(name, "running", limits, sandbox, priority, "", tier, expires, warmup, created, rehearse)
     except InputError as error:
         raise InputError(error.message, item=name, hint=error.hint) from error
 
@@ -94,11 +104,13 @@ def _wishes(
 
 
 def _renew(work: Work, host: Host) -> None:
-    """What makes a shadow that is there useless: its age or its image."""
+    """What makes a shadow that is there useless: its age or its image; or a run that was killed."""
     sandbox = work.wish.sandbox
     if sandbox and work.record.created_at != work.wish.created_at:
         work.changes.add("replace", "created_at", work.record.created_at, work.wish.created_at)
         work.start = True
+    if work.wish.tier == "frozen" and not work.start and not work.record.held:
+        work.changes.add("repair", "memory", "not pushed out", "pushed out")
     if sandbox and not work.start and work.record.image != image_identity(sandbox, host.paths):
         work.changes.add("replace", "image", "stale", "fresh")
         work.start = True
@@ -137,12 +149,27 @@ def plan(host: Host, items: Sequence[Mapping[str, Any]], purge: bool, cap: Cap, 
                           seen.parent_low)  # fmt: skip
 
 
-def shrink(host: Host, work: Work) -> None:
+def _rehearsal(host: Host, work: Work, sandbox: Sandbox, outcome: Outcome) -> None:
+    """Run what its tenant will be asked for first: what that touches comes back from swap, and stays (recording a
+    working set by a first run is Ustiugov et al., ASPLOS 2021)."""
+    runtime = require_runtime(host, sandbox.runtime)
+    words = EXECUTE[sandbox.runtime](runtime, host.paths, sandbox, work.record.instance)
+    limit = ["timeout", "--kill-after=1", f"{_REHEARSAL_SECONDS:.0f}"]
+    with freezer.moving(host, work.record.instance):
+        code, out, error = host.run([*limit, *words, *work.wish.rehearse])
+    if code:
+        said = " ".join((error or out).split())[-300:]
+        outcome.note(work.wish.name, f"its rehearsal failed with exit code {code}: {said or 'it said nothing'}")
+
+
+def shrink(host: Host, work: Work, outcome: Outcome) -> None:
     """Push a frozen shadow's memory into swap, or a checkpointed one onto the disk, and remember what is left."""
     if work.wish.stored and work.start and work.wish.sandbox:
         checkpoints.take(host, work, work.wish.sandbox)
     elif work.wish.tier == "frozen":
         slices.reclaim(host, host.paths.slice(work.record.instance), 0, _RECLAIM_SECONDS)
+        if work.wish.rehearse and work.wish.sandbox:
+            _rehearsal(host, work, work.wish.sandbox, outcome)
     work.record = replace(work.record, held=held(host, work.record.instance))
     records.write(host, work.record)
 
@@ -153,8 +180,12 @@ def apply_plan(host: Host, made: partition.Plan, cap: Cap, outcome: Outcome) -> 
     changed = [work for work in made.works if work.changes.changed and work.wish.name not in outcome.errors]
     apply.remove(host, [work for work in changed if work.remove], outcome)
     before = available(host)
-    done = apply.realise(host, [work for work in changed if not work.remove], made.about, outcome)
-    apply.guarded(done, outcome, lambda work: shrink(host, work))
+    todo = [work for work in changed if not work.remove]
+    while todo:  # each gives its memory up before the next ones need it
+        count = max(1, starts.fitting(host, todo))
+        done = apply.realise(host, todo[:count], made.about, outcome)
+        apply.guarded(done, outcome, lambda work: shrink(host, work, outcome))
+        todo = todo[count:]
     give_up(host, made.works, made.about, cap, before, outcome)
     if changed:
         apply.tidy(host)

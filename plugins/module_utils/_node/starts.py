@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from .._core.errors import CommandError
 from .._core.units import format_bytes
+from . import freezer
 from .host import SYSTEMCTL, Host, Outcome, meminfo, read_text, service_unit
 from .slices import show
 from .survey import ServiceState, service_state
@@ -28,12 +29,15 @@ def start(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
     running: list[Work] = []
     waiting = list(works)
     while waiting:
-        count = _fitting(host, waiting)
+        count = min(fitting(host, waiting), max(2, 2 * host.cpus))
         if count:
             running += _start_some(host, waiting[:count], outcome)
-        else:
-            outcome.fail(waiting[0].wish.name, _lack(waiting[0], _left(host)))
-        waiting = waiting[max(1, count) :]
+            waiting = waiting[count:]
+            continue
+        try:
+            require_room(host, waiting[0])
+        except CommandError as error:
+            outcome.fail(waiting.pop(0).wish.name, error)
     return running
 
 
@@ -49,41 +53,48 @@ def _left(host: Host) -> int:
     return memory.get("MemAvailable", 0) + memory.get("SwapFree", 0) // 2
 
 
+def _runtime(work: Work) -> str:
+    """What it is to be started with, which its record does not say yet."""
+    return work.wish.sandbox.runtime if work.wish.sandbox else work.record.runtime
+
+
 def _need(work: Work) -> int:
     """Bytes that a start takes beyond what the sandbox holds until it is ended for it."""
-    least = FOOTPRINTS[work.record.runtime]
+    least = FOOTPRINTS[_runtime(work)]
     least = least if work.wish.limits.memory_max is None else min(least, work.wish.limits.memory_max)
     runs = work.place is not None and work.place.service.active and not work.former_runtime
     held = work.place.slice.memory if work.place and runs else None
     return max(0, least - (held or 0))
 
 
-def _fitting(host: Host, works: Sequence[Work]) -> int:
-    """How many of the first ones can be started together. A start that finds no memory would not fail but make the
-    whole machine crawl, and the kernel end somebody's sandbox."""
+def fitting(host: Host, works: Sequence[Work]) -> int:
+    """How many of the first ones the machine has the memory for together. A start that finds none would not fail but
+    make the whole machine crawl, and the kernel end somebody's sandbox."""
     room = _left(host)
-    most = max(2, 2 * host.cpus)
-    for count, work in enumerate(works[:most]):
-        room -= _need(work)
+    for count, work in enumerate(works):
+        room -= _need(work) if work.start else 0
         if room < 0:
             return count
-    return min(most, len(works))
+    return len(works)
 
 
-def _lack(work: Work, left: int) -> CommandError:
-    return CommandError(
-        f"this machine has {format_bytes(left)} of memory left, and the start of a {work.record.runtime} sandbox "
-        f"takes {format_bytes(_need(work))}",
-        item=work.wish.name,
-        hint="give the machine more memory, or move tenants to another one",
+def lack(host: Host, work: Work, leaving: int = 0) -> str:
+    """Why the machine has no memory for this start, or empty; ``leaving`` bytes will be free by then."""
+    left = _left(host) + leaving
+    if _need(work) <= left:
+        return ""
+    return (
+        f"this machine has {format_bytes(max(0, left))} of memory left, and the start of a {_runtime(work)} sandbox "
+        f"takes {format_bytes(_need(work))}"
     )
 
 
 def require_room(host: Host, work: Work, leaving: int = 0) -> None:
-    """Raise CommandError where the machine has no memory for this start; ``leaving`` bytes will be free by then."""
-    left = _left(host) + leaving
-    if _need(work) > left:
-        raise _lack(work, left)
+    """Raise CommandError where the machine has no memory for this start."""
+    why = lack(host, work, leaving)
+    if why:
+        hint = "give the machine more memory, or move tenants to another one"
+        raise CommandError(why, item=work.wish.name, hint=hint)
 
 
 def _start_some(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
@@ -98,6 +109,7 @@ def _start_some(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Wor
 
 
 def _restart(host: Host, works: Sequence[Work], outcome: Outcome) -> list[Work]:
+    freezer.thaw(host, works, outcome)  # not before: a start that is refused leaves what stands still as it is
     units = [service(work) for work in works]
     failed = [unit for unit, work in zip(units, works) if work.place and work.place.service.state.startswith("failed")]
     if failed:

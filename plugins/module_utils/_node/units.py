@@ -18,6 +18,7 @@ from .sandboxes import require_runtime
 
 TEMPLATES = {"gvisor": gvisor.template, "kata": kata.template, "runc": runc.template}
 START_CREATED = {"gvisor": gvisor.start_created, "runc": runc.start_created}
+EXECUTE = {"gvisor": gvisor.execute, "runc": runc.execute}
 CHECKPOINT = {"gvisor": gvisor.checkpoint}
 FOOTPRINTS = {"gvisor": gvisor.FOOTPRINT, "kata": kata.FOOTPRINT, "runc": runc.FOOTPRINT}
 SETTINGS = {"gvisor": gvisor.settings, "kata": kata.settings, "runc": runc.settings}

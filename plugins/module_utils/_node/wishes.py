@@ -25,8 +25,8 @@ STATES = ("running", "paused", "absent")
 
 @dataclass(frozen=True)
 class Wish:
-    """A tenant as it shall be, or a shadow, which has a ``tier``, ``warmup`` seconds to run before it waits, and the
-    time when it was ``created``: now for one that is not there or is too old."""
+    """A tenant as it shall be, or a shadow, which has a ``tier``, ``warmup`` seconds to run before it waits, the time
+    when it was ``created``, now for one that is not there or is too old, and the command that it is to ``rehearse``."""
 
     name: str
     state: str
@@ -38,6 +38,7 @@ class Wish:
     expires_at: str = ""
     warmup: float = 0.0
     created_at: str = ""
+    rehearse: tuple[str, ...] = ()
 
     @property
     def verb(self) -> str:

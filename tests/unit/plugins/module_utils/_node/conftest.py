@@ -10,8 +10,10 @@ import os
 import re
 import shutil
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
+from ansible_collections.predictive.tenancy.plugins.module_utils._node import freezer, slices
 from ansible_collections.predictive.tenancy.plugins.module_utils._node.host import Host, Paths
 
 MIB = 1024 * 1024
@@ -25,7 +27,8 @@ READS = ("show", "journalctl")
 
 class FakeSystemd:
     """``calls`` are all commands; ``memory`` is what a slice's processes hold; ``broken`` services do not start, for
-    one of the ``reasons`` that systemd gives; ``full`` slices reach their maximum of memory at a start."""
+    one of the ``reasons`` that systemd gives; ``full`` slices reach their maximum of memory at a start. An ``old``
+    systemd, before 256, starts what it has frozen, and does not thaw a slice whose service does not run."""
 
     def __init__(self, root: str) -> None:
         self.paths = Paths(root)
@@ -36,6 +39,7 @@ class FakeSystemd:
         self.broken: set[str] = set()
         self.reasons: dict[str, str] = {}
         self.full: set[str] = set()
+        self.old = False
         self.fail_words: set[str] = set()
         self.entered: dict[str, int] = {}
         self.short_lived: set[str] = set()
@@ -118,8 +122,16 @@ class FakeSystemd:
         return unit if unit.endswith(".slice") else f"tenants-{unit.partition('@')[2].replace('.service', '')}.slice"
 
     def freeze(self, unit: str, frozen: bool) -> None:
-        """As the kernel does it, for systemd or for others."""
-        self._write(os.path.join(self.cgroup(unit), "cgroup.freeze"), str(int(frozen)))
+        """As systemd does it: the slice and the service in it."""
+        for folder in (self.cgroup(unit), os.path.join(self.cgroup(unit), "sandbox.service")):
+            os.makedirs(folder, exist_ok=True)
+            self._write(os.path.join(folder, "cgroup.freeze"), str(int(frozen)))
+        self.settle(unit)
+
+    def settle(self, unit: str) -> None:
+        """What the kernel says of a slice after somebody wrote into its files."""
+        states = [Path(folder, "cgroup.freeze") for folder, _folders, _files in os.walk(self.cgroup(unit))]
+        frozen = any(path.read_text(encoding="ascii") == "1" for path in states if path.exists())
         self._write(os.path.join(self.cgroup(unit), "cgroup.events"), f"populated 1\nfrozen {int(frozen)}\n")
 
     def _drop_ins(self, unit: str) -> list[str]:
@@ -159,7 +171,7 @@ class FakeSystemd:
         os.makedirs(folder, exist_ok=True)
         quota = held["CPUQuotaPerSecUSec"]
         bound = "max" if quota == "infinity" else str(round(float(quota[:-1]) * 100000))
-        values = {"cpu.max": f"{bound} 100000", "cpuset.cpus": held["AllowedCPUs"], "cgroup.events": "frozen 0\n"}
+        values = {"cpu.max": f"{bound} 100000", "cpuset.cpus": held["AllowedCPUs"]}
         values["cpu.weight"] = "100" if "not" in held["CPUWeight"] else held["CPUWeight"]
         for name, key in (
             ("low", "MemoryLow"),
@@ -177,6 +189,7 @@ class FakeSystemd:
         for name, value in values.items():
             self._write(os.path.join(folder, name), value + "\n")
         if not os.path.exists(os.path.join(folder, "memory.current")):
+            self.settle(unit)
             self.use(re.sub(r"^tenants-|\.slice$", "", unit), 16 * MIB)
 
     def _restart(self, units: list[str]) -> tuple[int, str, str]:
@@ -185,7 +198,7 @@ class FakeSystemd:
             if (own := self.own_slice(unit)) in self.full:
                 os.makedirs(self.cgroup(own), exist_ok=True)
                 self._write(os.path.join(self.cgroup(own), "memory.events"), "low 0\noom 1\noom_kill 1\n")
-            if own in self.frozen:
+            if own in self.frozen and not self.old:
                 said.append(f"Cannot perform operation on frozen unit {unit}.")
                 continue
             if unit in self.short_lived:
@@ -202,7 +215,7 @@ class FakeSystemd:
         return (1, "", "\n".join(said)) if said else (0, "", "")
 
     def _stop(self, units: list[str]) -> tuple[int, str, str]:
-        still = [unit for unit in units if self.own_slice(unit) in self.frozen]
+        still = [unit for unit in units if self.own_slice(unit) in self.frozen and not self.old]
         if still:
             return 1, "", f"Cannot perform operation on frozen unit {still[0]}."
         self.active -= set(units)
@@ -219,12 +232,15 @@ class FakeSystemd:
 
     def _freeze(self, units: list[str]) -> tuple[int, str, str]:
         for unit in units:
-            if unit not in self.frozen:  # what it has frozen, systemd does not freeze again
-                self.frozen.add(unit)
-                self.freeze(unit, True)
+            if unit in self.frozen:
+                continue  # what it takes for frozen, systemd does not freeze again
+            self.frozen.add(unit)
+            self.freeze(unit, True)
         return 0, "", ""
 
     def _thaw(self, units: list[str]) -> tuple[int, str, str]:
+        if self.old and any(unit not in {self.own_slice(service) for service in self.active} for unit in units):
+            return 1, "", "Failed to thaw unit: Device or resource busy"
         self.frozen -= set(units)
         for unit in units:
             self.freeze(unit, False)
@@ -241,3 +257,23 @@ class FakeSystemd:
 def systemd(tmp_path):
     """A machine with systemd, cgroup v2 and gVisor."""
     return FakeSystemd(str(tmp_path))
+
+
+@pytest.fixture
+def machine(systemd, monkeypatch):
+    """The fake kernel freezes when told and gives back nearly all memory of a frozen shadow."""
+
+    systemd.let_go, kernel = [], freezer.let_go
+
+    def let_go(host, instance):
+        systemd.let_go.append((instance, len(systemd.writes)))
+        kernel(host, instance)
+        systemd.settle(f"tenants-{instance}.slice")
+
+    def reclaim(_host, folder, _target, _seconds=0.0):
+        systemd.use(os.path.basename(folder)[len("tenants-") : -len(".slice")], MIB)
+        return MIB
+
+    monkeypatch.setattr(freezer, "let_go", let_go)
+    monkeypatch.setattr(slices, "reclaim", reclaim)
+    return systemd

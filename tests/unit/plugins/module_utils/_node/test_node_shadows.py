@@ -10,12 +10,10 @@ from datetime import timedelta
 import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._core.errors import CommandError, InputError
 from ansible_collections.predictive.tenancy.plugins.module_utils._node import (
-    freezer,
     lock,
     partition,
     records,
     shadows,
-    slices,
     usage,
 )
 from ansible_collections.predictive.tenancy.plugins.module_utils._node.caps import Cap, cap_from
@@ -42,26 +40,6 @@ def one(returned, key="results"):
 def held_frozen(systemd, instance):
     with open(os.path.join(systemd.paths.slice(instance), "cgroup.freeze"), encoding="ascii") as handle:
         return handle.read() == "1"
-
-
-@pytest.fixture
-def machine(systemd, monkeypatch):
-    """The fake kernel freezes when told and gives back nearly all memory of a frozen shadow."""
-
-    systemd.let_go, kernel = [], freezer.let_go
-
-    def let_go(host, instance):
-        systemd.let_go.append((instance, len(systemd.writes)))
-        kernel(host, instance)
-        systemd.freeze(f"tenants-{instance}.slice", False)
-
-    def reclaim(_host, folder, _target, _seconds=0.0):
-        systemd.use(os.path.basename(folder)[len("tenants-") : -len(".slice")], MIB)
-        return MIB
-
-    monkeypatch.setattr(freezer, "let_go", let_go)
-    monkeypatch.setattr(slices, "reclaim", reclaim)
-    return systemd
 
 
 def test_check_do_check_do(machine):
@@ -111,7 +89,7 @@ def test_a_claim_makes_a_tenant_without_a_start(machine):
     assert (claimed["started"], claimed["actions"], claimed["slice"]) == ("claimed", ["claim"], "tenants-s.1.slice")
     # No command between a shadow and its tenant; systemd is told afterwards.
     assert [words[3:] for words in machine.writes] == [["thaw", "--", "tenants-s.1.slice"]]
-    assert machine.let_go == [("s.1", 0)]
+    assert machine.let_go[0] == ("s.1", 0)
     assert not held_frozen(machine, "s.1")
     again = partition.run(machine.host(), [tenant("t")], False, False)
     assert not again["changed"]
@@ -569,57 +547,3 @@ def test_a_shadow_that_there_is_no_memory_for_is_no_failure(machine):
     stale = made(False, command="other")
     assert (stale["error"], stale["state"], stale["actions"]) == ("", "absent", ["give_up"])
     assert "19MiB" in stale["notes"][0]
-
-
-def known(machine, instance):
-    """Whether systemd knows that a slice stands still."""
-    return f"tenants-{instance}.slice" in machine.frozen
-
-
-def test_what_ends_while_it_stands_still_is_not_started_by_systemd_but_made_anew(machine):
-    paused = tenant("p", state="paused")
-    reserve(machine, [shadow("s")])
-    partition.run(machine.host(), [paused], False, False)
-    for instance in ("s.1", "p"):
-        unit = f"tenancy-gvisor@{instance}.service"
-        machine.active.discard(unit)
-        assert machine.run(["systemctl", "restart", "--", unit])[0] == 1
-    for check in (True, False):
-        assert one(reserve(machine, [shadow("s")], check=check))["actions"] == ["start"]
-        assert one(partition.run(machine.host(), [paused], False, check))["actions"] == ["start"]
-    for instance in ("s.1", "p"):
-        assert f"tenancy-gvisor@{instance}.service" in machine.active
-        assert known(machine, instance)
-    assert not reserve(machine, [shadow("s")])["changed"]
-    assert not partition.run(machine.host(), [paused], False, False)["changed"]
-
-
-def test_systemd_is_told_what_goes_on(machine):
-    reserve(machine, [shadow("s"), shadow("t"), shadow("u")])
-    partition.run(machine.host(), [tenant("p", state="paused")], False, False)
-    wanted = [tenant("p"), tenant("c", claim="s"), tenant("d", claim="t", state="paused")]
-    done = partition.run(machine.host(), wanted, False, False)
-    assert [(item["error"], item["started"]) for item in done["results"]] == [
-        ("", ""), ("", "claimed"), ("", "claimed")]  # fmt: skip
-    assert machine.frozen == {"tenants-t.1.slice", "tenants-u.1.slice"}
-    assert not partition.run(machine.host(), wanted, False, True)["changed"]
-    reserve(machine, [], purge=True)
-    assert machine.frozen == {"tenants-t.1.slice"}
-
-
-def test_what_is_frozen_by_half_is_settled(machine):
-    """A run that was killed while it thawed, and somebody's hand."""
-    reserve(machine, [shadow("s")])
-    for kernel, systemd in ((False, True), (True, False)):
-        machine.freeze("tenants-s.1.slice", kernel)
-        machine.frozen = {"tenants-s.1.slice"} if systemd else set()
-        assert one(reserve(machine, [shadow("s")]))["actions"] == ["pause"]
-        assert held_frozen(machine, "s.1")
-        assert known(machine, "s.1")
-        assert not reserve(machine, [shadow("s")])["changed"]
-    freezer.let_go(machine.host(), "s.1")
-    assert one(partition.run(machine.host(), [tenant("c", claim="s")], False, False))["started"] == "claimed"
-    assert not known(machine, "s.1")
-    machine.frozen = {"tenants-s.1.slice"}  # it was claimed, and the run was killed before systemd was told
-    assert one(partition.run(machine.host(), [tenant("c", claim="s")], False, False))["actions"] == ["resume"]
-    assert not known(machine, "s.1")
