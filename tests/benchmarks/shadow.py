@@ -5,8 +5,9 @@
 
 In a VM of the lab both go through the modules' logic, and the claimed shadow's memory is measured before: `ready` is
 what the module returns as seconds, `first` the first command, `until` their sum, `call` everything that the module does
-and the first command; `rehearsed` is a frozen shadow that has rehearsed that command. On the bare machine the same is done with runsc and the kernel's freezer alone, because it may
-have no systemd: `cold` is create, start and the first command, `claim` is thaw and the first command.
+and the first command; `rehearsed` is a frozen shadow that has rehearsed that command. On the bare machine the same is
+done with runsc and the kernel's freezer alone, because it may have no systemd: `cold` is create, start and the first
+command, `claim` is thaw and the first command.
 """
 
 from __future__ import annotations
