@@ -22,6 +22,9 @@ from laboratory import Lab
 VM = "vm1"
 MIB = 1024**2
 CGROUP = "/sys/fs/cgroup/tenants.slice"
+# Each service that starts would bring the swap back, else.
+NO_SWAP = "systemctl mask --runtime dev-zram0.swap; swapoff -a"
+SWAP = "systemctl unmask --runtime dev-zram0.swap; systemctl start dev-zram0.swap"
 
 
 def inside(instance: str, user: str = "0:0") -> str:
@@ -251,7 +254,7 @@ def test_a_running_tenant_is_resized_in_place_both_ways(lab: Lab) -> None:
 def test_what_cannot_shrink_is_reported_and_lives(lab: Lab) -> None:
     before = main_pid(lab, "steady")
     wish = {**STEADY, "memory": {"max": "6MiB", "swap": 0}}
-    with meanwhile(lab, VM, "swapoff /dev/zram0", "swapon --priority 100 /dev/zram0"):
+    with meanwhile(lab, VM, NO_SWAP, SWAP):
         kept = partition(lab, wish)
     print(kept["results"][0]["notes"])
     assert "cannot shrink to 6MiB yet" in kept["results"][0]["notes"][0]
@@ -509,11 +512,9 @@ def test_a_vm_in_trouble_says_so_once_and_the_others_go_on(lab: Lab, tmp_path: P
 
 def test_a_vm_without_memory_starts_nothing_and_ends_nothing(lab: Lab) -> None:
     before = main_pid(lab, "steady")
-    # Each service that starts would bring the swap back.
-    stop, start = "systemctl mask --runtime dev-zram0.swap; swapoff -a", "systemctl unmask --runtime dev-zram0.swap"
     hungry = "systemd-run -q -u hungry -p OOMScoreAdjust=-1000 python3 /root/hungry.py"
     lab.ssh(VM, f"cat > /root/hungry.py << 'END'\n{HUNGRY}END\n")
-    begin, end = f"{stop}; {hungry}; sleep 8", f"systemctl stop hungry; {start}; systemctl start dev-zram0.swap"
+    begin, end = f"{NO_SWAP}; {hungry}; sleep 8", f"systemctl stop hungry; {SWAP}"
     with meanwhile(lab, VM, begin, end):
         said = trouble(lab, VM, tenant("late"))[VM]
         killed = lab.ssh(VM, "dmesg | grep -c 'Out of memory' || true").strip()
