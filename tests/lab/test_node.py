@@ -22,9 +22,14 @@ from laboratory import Lab
 VM = "vm1"
 MIB = 1024**2
 CGROUP = "/sys/fs/cgroup/tenants.slice"
-# Each service that starts would bring the swap back, else.
-NO_SWAP = "systemctl mask --runtime dev-zram0.swap; swapoff -a"
-SWAP = "systemctl unmask --runtime dev-zram0.swap; systemctl start dev-zram0.swap"
+# Each service that starts would bring the swap back, else; and its device stays as it is, since making it anew fails
+# while udev looks at it.
+KEEP = "/run/systemd/system/systemd-zram-setup@zram0.service.d"
+NO_SWAP = (
+    f"mkdir -p {KEEP}; printf '[Service]\\nExecStart=\\nExecStart=true\\nExecStop=\\n' > {KEEP}/keep.conf; "
+    "systemctl mask --runtime dev-zram0.swap; swapoff -a"
+)
+SWAP = f"rm -r {KEEP}; systemctl unmask --runtime dev-zram0.swap; swapon --priority 100 /dev/zram0"
 
 
 def inside(instance: str, user: str = "0:0") -> str:
@@ -206,18 +211,25 @@ def test_memory_high_slows_and_swaps_and_ends_nothing(lab: Lab) -> None:
 
 
 def test_a_neighbours_hunger_leaves_protected_memory(lab: Lab) -> None:
-    """All tenants together get half of what they hold, while one of them never stops asking for more."""
+    """One tenant takes 150 MB more, while all of them together may hold no more than they do now."""
     names = ("steady", "burn")
     limit = f"{CGROUP}/memory.high"
+    # Those that end and begin again would make all figures random.
+    lab.ssh(VM, "systemctl stop " + " ".join(f"tenancy-gvisor@{name}.service" for name in ("hog", "bomb", "missing")))
     before = {name: int(read(lab, name, "memory.current")[0]) for name in names}
-    total = int(lab.ssh(VM, f"cat {CGROUP}/memory.current"))
-    # In steps: what the kernel cannot push out fast enough it takes from the protected, memory.low is no promise.
-    steps = " ".join(str(total * part // 8) for part in (7, 6, 5, 4))
-    press = f"for bytes in {steps}; do echo $bytes > {limit}; sleep 2; done; sleep 2"
-    with meanwhile(lab, VM, press, f"echo max > {limit}"):
+    feed = "head -c 150000000 /dev/zero | tail -n 1 | sleep 99"
+    eat = f"systemd-run -q -u eater --slice=tenants-greedy.slice sh -c '{feed}'"
+    sizes = [f"{CGROUP}/tenants-greedy.slice/memory.{name}" for name in ("current", "swap.current")]
+    press = f"cat {CGROUP}/memory.current > {limit}; echo max > {CGROUP}/tenants-greedy.slice/memory.high; {eat}"
+    grown = f"[ $(($(cat {sizes[0]}) + $(cat {sizes[1]}))) -gt 150000000 ]"
+    wait = f"for _ in $(seq 120); do {grown} && break; sleep 0.5; done; cat {' '.join(sizes)}"
+    with meanwhile(lab, VM, press, f"systemctl stop eater; echo max > {limit}"):
+        held, swapped = map(int, lab.ssh(VM, wait).split())
         after = {name: int(read(lab, name, "memory.current")[0]) for name in names}
+    print(f"greedy: {(held + swapped) / MIB:.0f} MiB taken, of which it holds {held / MIB:.1f}")
     for name, protected in zip(names, ("16 MiB", "nothing")):
         print(f"{name}: {protected} protected, {before[name] / MIB:.1f} MiB before, {after[name] / MIB:.1f} MiB after")
+    assert held + swapped > 150_000_000
     assert after["steady"] >= 0.95 * min(before["steady"], 16 * MIB)
     assert after["burn"] < 0.7 * before["burn"]
 
@@ -253,13 +265,14 @@ def test_a_running_tenant_is_resized_in_place_both_ways(lab: Lab) -> None:
 
 def test_what_cannot_shrink_is_reported_and_lives(lab: Lab) -> None:
     before = main_pid(lab, "steady")
-    wish = {**STEADY, "memory": {"max": "6MiB", "swap": 0}}
-    with meanwhile(lab, VM, NO_SWAP, SWAP):
-        kept = partition(lab, wish)
+    partition(lab, {**STEADY, "memory": {"max": "40MiB", "swap": 0}})
+    lab.ssh(VM, f"{inside('steady')} sh -c 'head -c 12000000 /dev/urandom > /tmp/data'")
+    kept = partition(lab, {**STEADY, "memory": {"max": "6MiB", "swap": 0}})
     print(kept["results"][0]["notes"])
     assert "cannot shrink to 6MiB yet" in kept["results"][0]["notes"][0]
     assert read(lab, "steady", "memory.max")[0].strip() == str(40 * MIB)
     assert main_pid(lab, "steady") == before
+    lab.ssh(VM, f"{inside('steady')} rm /tmp/data")
     partition(lab, STEADY)
 
 
