@@ -131,6 +131,20 @@ options:
           writable:
             description: Whether it may write to its root file system.
             type: bool
+      shadow:
+        description:
+          - How the shadows that are planned for it are made ready. It is replaced as a whole.
+          - See the options of the same names of M(predictive.tenancy.shadow_reserve) for the tier V(frozen).
+        type: dict
+        suboptions:
+          warmup:
+            description: How long its command runs before the shadow waits, such as V(5s).
+            type: str
+          rehearse:
+            description: The command that it runs before it waits, such as V([wget, -qO-, "http://127.0.0.1/"]). With
+              gVisor or runc.
+            type: list
+            elements: str
       affinity:
         description: Profiles whose tenants it wants to be near.
         type: list
@@ -198,6 +212,8 @@ EXAMPLES = r"""
           runtime: gvisor
           rootfs: /var/lib/tenancy/rootfs/base
           command: [sleep, infinity]
+        shadow:
+          rehearse: ["true"]
       - name: web_shop
 
 - name: Learn the patterns of all profiles
@@ -300,6 +316,7 @@ PROFILE: dict[str, dict[str, Any]] = {
             "writable": {"type": "bool"},
         },
     },
+    "shadow": {"type": "dict", "options": {"warmup": {"type": "str"}, "rehearse": NAMES}},
     "affinity": NAMES,
     "anti_affinity": NAMES,
     "zone": {"type": "str"},

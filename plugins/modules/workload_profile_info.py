@@ -67,6 +67,7 @@ profiles:
         io_write: {min: null, max: null}}
       timezone: UTC
       sandbox: {}
+      shadow: {}
       affinity: []
       anti_affinity: []
       zone: null
@@ -124,6 +125,11 @@ profiles:
       returned: always
       type: dict
       sample: {runtime: gvisor}
+    shadow:
+      description: How the shadows that are planned for it are made ready.
+      returned: always
+      type: dict
+      sample: {warmup: 5s}
     affinity:
       description: Profiles whose tenants it wants to be near.
       returned: always

@@ -27,6 +27,7 @@ REPORT = {
     "timezone": "Europe/Berlin",
     "dependencies": {"os": "debian13", "libraries": ["libc6", "libssl3", "libc6"]},
     "sandbox": {"runtime": "gvisor", "command": ["sleep", "infinity"], "env": {"API_TOKEN": "s3cr3t-token"}},
+    "shadow": {"warmup": "5s", "rehearse": ["report", "--dry-run"]},
     "anti_affinity": ["web_shop"],
 }
 
@@ -58,6 +59,7 @@ def test_check_do_do_again_check_again(tmp_path: Path, arguments: dict[str, Any]
     assert profile["bounds"]["io_write"] == {"min": None, "max": 20_000_000}
     assert profile["dependencies"] == {"os": "debian13", "libraries": ["libc6", "libssl3"], "workloads": []}
     assert profile["parameters"] == {"size": "large", "retries": 3}
+    assert profile["shadow"] == {"warmup": "5s", "rehearse": ["report", "--dry-run"]}
     shop = stored(arguments, "web_shop")
     assert shop is not None
     assert shop["priority"] == 50
@@ -98,14 +100,16 @@ def test_one_bad_item_is_named_and_the_others_are_done(tmp_path: Path, arguments
         {"name": "wrong_unit", "bounds": {"memory": {"max": "1GX"}}},
         {"name": "nowhere", "timezone": "Mars/Olympus"},
         {"name": "too_high", "priority": 101},
+        {"name": "too_warm", "shadow": {"warmup": "5 moons"}},
         {"name": "good_two"},
     ]
     done = run_module("workload_profile", {**arguments, "profiles": items}, tmp_path)
     assert done["failed"] is True
-    assert [bool(item["error"]) for item in done["results"]] == [False, True, True, True, True, True, False]
-    for name in ("bad-name", "upside_down", "wrong_unit", "nowhere", "too_high"):
+    assert [bool(item["error"]) for item in done["results"]] == [False, True, True, True, True, True, True, False]
+    for name in ("bad-name", "upside_down", "wrong_unit", "nowhere", "too_high", "too_warm"):
         assert name in done["msg"]
     assert "bounds.memory.max" in done["msg"]
+    assert "shadow.warmup" in done["msg"]
     assert stored(arguments, "good_one")
     assert stored(arguments, "good_two")
     assert stored(arguments, "too_high") is None

@@ -49,6 +49,7 @@ def shadow_item(shadow: Mapping[str, Any]) -> dict[str, Any]:
         "memory": _given(shadow["limits"]),
         "pids": int(shadow["pids"]),
         "sandbox": sandbox(shadow.get("sandbox") or {}),
+        **plain(shadow.get("preparation") or {}),
     }
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from .._core.errors import InputError
 from .._core.names import tenant_name
 from .._core.plain import plain
-from .._core.units import parse_bytes, parse_cores, parse_rate
+from .._core.units import parse_bytes, parse_cores, parse_duration, parse_rate
 
 _UNITS: dict[str, Callable[[object], float]] = {
     "cpu": parse_cores,
@@ -32,6 +32,7 @@ def defaults(name: str) -> dict[str, Any]:
         "bounds": {metric: {"min": None, "max": None} for metric in _UNITS},
         "timezone": "UTC",
         "sandbox": {},
+        "shadow": {},
         "affinity": [],
         "anti_affinity": [],
         "zone": None,
@@ -102,6 +103,14 @@ def _known(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: plain(value) for name, value in given.items() if value is not None}
 
 
+def _shadow(given: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        parse_duration(given.get("warmup") or 0)
+    except InputError as error:
+        raise InputError(error.message, item="shadow.warmup", hint=error.hint) from None
+    return _known(given)
+
+
 # What a user declares; all else is learned or observed.
 READERS: dict[str, Callable[[Any], Any]] = {
     "workload": _text,
@@ -111,6 +120,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "bounds": _bounds,
     "timezone": _timezone,
     "sandbox": _known,
+    "shadow": _shadow,
     "affinity": _names,
     "anti_affinity": _names,
     "zone": lambda given: given or None,

@@ -231,4 +231,4 @@ def described(profile: Mapping[str, Any]) -> dict[str, Any]:
     fields = {field: _shown(value) for field, value in profile.items() if field not in ("key", "schema")}
     sandbox = fields.get("sandbox") or {}
     fields["sandbox"] = _hidden(sandbox, sandbox, "")
-    return {"name": profile["key"], "features": None, **fields}
+    return {"name": profile["key"], "features": None, "shadow": {}, **fields}

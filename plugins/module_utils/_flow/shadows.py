@@ -164,7 +164,7 @@ class Shadows:
                 continue
             amount[MEMORY] = one.memory
             pict.cell.packer.hold(vm, amount)
-            self._make(one, pict.keys[vm], tenants[one.profile])
+            self._make(one, pict.keys[vm], tenants[one.profile], by_name[one.profile])
 
     def _future(self, kept: Sequence[Wish], by_name: Mapping[str, Document]) -> dict[str, Document]:
         """The tenants that the shadows wait for, sized as admission would."""
@@ -179,7 +179,7 @@ class Shadows:
             for name, profile in profiles.items()
         }  # fmt: skip
 
-    def _make(self, one: Wish, vm: str, tenant: Mapping[str, Any]) -> None:
+    def _make(self, one: Wish, vm: str, tenant: Mapping[str, Any], profile: Document) -> None:
         name = _name(one)
         document = {
             "key": name,
@@ -197,6 +197,7 @@ class Shadows:
             "value": round(one.value, 3),
             **{part: tenant[part] for part in ("cpu", "io", "pids", "sandbox")},
             "limits": tenant["memory"],
+            "preparation": dict(profile.get("shadow") or {}),
             "tenant": "",
         }
         before = self.known.get(name)

@@ -98,6 +98,9 @@ def _wishes(
             if label in wishes:
                 raise InputError("is listed twice", item=label)
             wishes[label] = _wish(item, host, present.get(label))
+            if wishes[label].state == "absent" and item.get("state") != "absent":
+                done = "given up" if label in present else "not made"
+                outcome.note(label, f"{done}: its time was over at {format_time(parse_time(item['expires_at']))}")
         except TenancyError as error:
             outcome.fail(label, error)
     return list(wishes.values())

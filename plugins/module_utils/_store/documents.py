@@ -8,15 +8,16 @@ second; "nullable" is None until known):
 
 profiles   key = name; workload (str), parameters {name: value}, dependencies {os, libraries [], workloads []}, priority
            (0-100), bounds {cpu|memory|io_read|io_write: {min, max}} (nullable numbers), timezone, sandbox {runtime,
-           rootfs, command, env, network}, affinity [], anti_affinity [], zone (nullable), arrival (nullable), patterns
-           {metric: {...}}, confidence (nullable), learned_at (nullable), created_at, origin (given|observed|matched),
-           match {profile, distance, ambiguous [], checked_at, stage} (nullable)
+           rootfs, command, env, network}, shadow {warmup, rehearse []}, affinity [], anti_affinity [], zone
+           (nullable), arrival (nullable), patterns {metric: {...}}, confidence (nullable), learned_at (nullable),
+           created_at, origin (given|observed|matched), match {profile, distance, ambiguous [], checked_at, stage}
+           (nullable)
 tenants    key = name; profile, request (nullable), vm, cell, state (running|paused|absent), priority, cpu {cores,
            weight}, memory {low, high, max}, io {weight, read, write}, pids, sandbox {...}, claim (nullable),
             admitted_at, resized_at, moved_at, moving_to (nullable), moves [{at, source, target, plan, gain, useless,
             failed}]; of absent ones left_at, left_because
 shadows    key = name; profile, vm, cell, tier, state (waiting|claimed|expired), expected_at, ready_by, expires_at,
-           memory (bytes held), sandbox {...}
+           memory (bytes held), sandbox {...}, preparation {warmup, rehearse []}
 vms        key = name; cell, zone, host, capacity {cpu, memory, io_read, io_write}, provides {os, libraries []},
            labels {}, state (ready|draining|lost), allocations {tenant: {...}}, shadows {shadow: {profile, memory,
            value, since}}

@@ -196,7 +196,7 @@ def test_lower_priorities_are_removed_only_by_policy(store: Store) -> None:
 
 
 def test_expected_requests_are_admitted_and_the_next_ones_get_a_shadow_which_is_claimed(store: Store) -> None:
-    learned(store, "job", flat(0.1), period=1800.0, sandbox={"command": ["work"]})
+    learned(store, "job", flat(0.1), period=1800.0, sandbox={"command": ["work"]}, shadow={"rehearse": ["work", "-n"]})
     learned(store, "service", flat(0.3))
     learned(store, "idle", flat(0.001))
     learned(store, "rare", flat(0.1), period=86400.0)
@@ -211,6 +211,7 @@ def test_expected_requests_are_admitted_and_the_next_ones_get_a_shadow_which_is_
     assert (shadow["name"][:-8], shadow["expected_at"]) == ("shadow_job_", "2026-01-31T12:45:00Z")
     assert [item["name"] for item in done["shadows"]["a"]] == [shadow["name"]]
     assert done["shadows"]["a"][0]["sandbox"] == {"command": ["work"]}
+    assert done["shadows"]["a"][0]["rehearse"] == ["work", "-n"]
     assert not admit(store, **options)["changed"]
     claimed = admit(store, NOW + timedelta(minutes=40), requests=[{"id": "now", "profile": "job"}])
     assert claimed["results"][0]["claim"] == shadow["name"]

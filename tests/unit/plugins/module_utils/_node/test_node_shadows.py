@@ -190,9 +190,12 @@ def test_a_shadow_whose_time_is_over_is_not_made_however_often_it_is_listed(mach
     items = [shadow("s", expires_at="2026-03-01T12:30:00Z", ttl="5m")]
     reserve(machine, items)
     assert not later(machine, items, 29)["changed"]
-    assert one(later(machine, items, 31))["actions"] == ["remove"]
-    assert not later(machine, items, 31)["changed"]
-    assert one(later(machine, items, 31))["state"] == "absent"
+    gone = one(later(machine, items, 31))
+    assert (gone["actions"], gone["notes"]) == (["remove"], ["given up: its time was over at 2026-03-01T12:30:00Z"])
+    again = later(machine, items, 31)
+    assert (again["changed"], one(again)["state"]) == (False, "absent")
+    assert one(again)["notes"] == ["not made: its time was over at 2026-03-01T12:30:00Z"]
+    assert one(later(machine, [shadow("s", state="absent")], 31))["notes"] == []
 
 
 def test_the_cap_keeps_the_highest_priorities(machine):
