@@ -231,7 +231,7 @@ def test_a_neighbours_hunger_leaves_protected_memory(lab: Lab) -> None:
         print(f"{name}: {protected} protected, {before[name] / MIB:.1f} MiB before, {after[name] / MIB:.1f} MiB after")
     assert held + swapped > 150_000_000
     assert after["steady"] >= 0.95 * min(before["steady"], 16 * MIB)
-    assert after["burn"] < 0.7 * before["burn"]
+    assert after["burn"] < 0.8 * before["burn"]
 
 
 def test_a_pid_bomb_is_held(lab: Lab, measured: dict[str, dict[str, Any]]) -> None:
