@@ -8,7 +8,6 @@ The tests build on one another, in the order of this file: each start of a sandb
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -20,6 +19,7 @@ import pytest
 from laboratory import Lab
 
 VM = "vm1"
+PARTITION = "predictive.tenancy.vm_partition"
 MIB = 1024**2
 CGROUP = "/sys/fs/cgroup/tenants.slice"
 # Each service that starts would bring the swap back, else; and its device stays as it is, since making it anew fails
@@ -63,13 +63,7 @@ MISSING = tenant("missing", sandbox=sandbox("/bin/no_such_program"))
 
 
 def call(lab: Lab, module: str, *words: str, **arguments: Any) -> dict[str, Any]:
-    """Run a module on the VM and return its result, failed or not."""
-    shown = lab.ansible(
-        "ansible", VM, "-o", "-m", f"predictive.tenancy.{module}", "-a", json.dumps(arguments), *words, check=False
-    )
-    found = re.search(r"=> (\{.*\})", shown)
-    assert found, shown
-    return dict(json.loads(found.group(1)))
+    return lab.module(VM, f"predictive.tenancy.{module}", *words, **arguments)
 
 
 def partition(lab: Lab, *tenants: dict[str, Any], check: bool = False, purge: bool = False) -> dict[str, Any]:
@@ -498,29 +492,21 @@ exec unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup; exec python3 "$@"' py
 """
 
 
-def trouble(lab: Lab, where: str, wanted: dict[str, Any], *words: str) -> dict[str, str]:
-    """What each VM says when a tenant is asked of it."""
-    asked = ["-o", "-m", "predictive.tenancy.vm_partition", "-a", json.dumps({"tenants": [wanted]})]
-    shown = lab.ansible("ansible", where, *words, *asked, check=False)
-    said = {line[:3]: line for line in shown.splitlines() if re.match(r"vm[123] \|", line)}
-    return {vm: json.loads(line.split("=> ", 1)[1])["msg"] if "FAILED" in line else line for vm, line in said.items()}
-
-
 def test_a_vm_in_trouble_says_so_once_and_the_others_go_on(lab: Lab, tmp_path: Path) -> None:
     """One does not answer, one has a full disk, the third does its work."""
     more = tmp_path / "more.yml"
     more.write_text("capacity_vms: {hosts: {vm3: {ansible_host: 192.168.150.77, ansible_timeout: 5}}}", "utf-8")
     places = "/var/lib/tenancy/places"
     with meanwhile(lab, "vm2", f"mkdir -p {places}; mount -t tmpfs -o nr_inodes=1 none {places}", f"umount {places}"):
-        said = trouble(lab, "capacity_vms", STEADY, "-i", str(more))
-    assert "UNREACHABLE" in said["vm3"]
-    assert "SUCCESS" in said["vm1"]
-    assert said["vm2"].startswith("1 of 1 tenants failed: steady: ")
-    assert "No space left on device" in said["vm2"]
+        said = lab.modules("capacity_vms", PARTITION, "-i", str(more), tenants=[STEADY])
+    assert said["vm3"]["unreachable"]
+    assert (said["vm1"]["changed"], "msg" in said["vm1"]) == (False, False)
+    assert said["vm2"]["msg"].startswith("1 of 1 tenants failed: steady: ")
+    assert "No space left on device" in said["vm2"]["msg"]
     lab.ssh("vm2", f"cat > /root/legacy << 'END'\n{LEGACY}END\nchmod +x /root/legacy")
-    said = trouble(lab, "vm2", STEADY, "-e", "ansible_python_interpreter=/root/legacy")
-    assert said["vm2"].startswith("/sys/fs/cgroup: this machine has no unified cgroup hierarchy (cgroup v2)")
-    assert "msg" not in lab.module("vm2", "predictive.tenancy.vm_partition", tenants=[], purge=True)
+    said = lab.module("vm2", PARTITION, "-e", "ansible_python_interpreter=/root/legacy", tenants=[STEADY])
+    assert said["msg"].startswith("/sys/fs/cgroup: this machine has no unified cgroup hierarchy (cgroup v2)")
+    assert "msg" not in lab.module("vm2", PARTITION, tenants=[], purge=True)
 
 
 def test_a_vm_without_memory_starts_nothing_and_ends_nothing(lab: Lab) -> None:
@@ -529,7 +515,7 @@ def test_a_vm_without_memory_starts_nothing_and_ends_nothing(lab: Lab) -> None:
     lab.ssh(VM, f"cat > /root/hungry.py << 'END'\n{HUNGRY}END\n")
     begin, end = f"{NO_SWAP}; {hungry}; sleep 8", f"systemctl stop hungry; {SWAP}"
     with meanwhile(lab, VM, begin, end):
-        said = trouble(lab, VM, tenant("late"))[VM]
+        said = partition(lab, tenant("late"))["msg"]
         killed = lab.ssh(VM, "dmesg | grep -c 'Out of memory' || true").strip()
     print(said)
     assert re.search(r"late: this machine has \S+ of memory left, and the start of a gvisor sandbox takes 20MiB", said)
