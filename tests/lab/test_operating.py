@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.predictive.tenancy.plugins.module_utils._store.connect import open_store
 from laboratory import Lab, changed_tasks
 
-MEASURING = {"Take the measurements into the history", "Learn the profiles"}
+MEASURING, LEARNING = "Take the measurements into the history", "Learn the profiles"
 
 
 class Site:
@@ -82,10 +82,13 @@ def test_an_alert_about_one_vm_corrects_it(site: Site, vm: str) -> None:
 def test_reconciling_again_changes_nothing_but_measurements(site: Site, vm: str) -> None:
     site.lab.ssh(vm, "while systemctl is-active -q loops; do sleep 1; done")
     site.play("reconcile", reconcile_mode="apply")
-    quota = site.quota(vm)
     metrics = site.folder / "tenancy.prom"
-    again = site.play("reconcile", reconcile_mode="apply", reconcile_metrics=str(metrics))
-    assert changed_tasks(again) <= MEASURING
+    for _turn in range(2):
+        quota = site.quota(vm)
+        again = site.play("reconcile", reconcile_mode="apply", reconcile_metrics=str(metrics))
+        if LEARNING not in changed_tasks(again):
+            break  # else five minutes of the history were over meanwhile, with the loops in them: a new forecast
+    assert changed_tasks(again) <= {MEASURING, LEARNING}
     assert site.quota(vm) == quota
     assert 'tenant="web"' in metrics.read_text(encoding="utf-8")
 
