@@ -33,12 +33,6 @@ def changed_tasks(shown: str) -> set[str]:
     return found
 
 
-def returned(shown: str) -> dict[str, dict[str, Any]]:
-    """What a module returned on each host, failed or not, from what ``ansible`` printed."""
-    starts = re.finditer(r"^(\S+) \| [A-Z]+!? => (?=\{)", shown, re.MULTILINE)
-    return {start.group(1): json.JSONDecoder().raw_decode(shown, start.end())[0] for start in starts}
-
-
 class Lab:
     """One lab: its folder, and the ways to reach what is in it. ``virsh`` and ``ssh`` use nothing of the collection's
     own modules."""
@@ -87,12 +81,15 @@ class Lab:
 
     def modules(self, hosts: str, name: str, *words: str, **arguments: Any) -> dict[str, dict[str, Any]]:
         """Run a module on hosts and return what it returned on each, failed or not."""
-        call = (hosts, "-m", name, "-a", json.dumps(arguments), *words)
-        return returned(self.ansible("ansible", *call, check=False))
+        shown = self.ansible("ansible", hosts, "-m", name, "-a", json.dumps(arguments), *words, check=False)
+        starts = re.finditer(r"^(\S+) \| [A-Z]+!? => (?=\{)", shown, re.MULTILINE)
+        return {start.group(1): json.JSONDecoder().raw_decode(shown, start.end())[0] for start in starts}
 
     def module(self, host: str, name: str, *words: str, **arguments: Any) -> dict[str, Any]:
         """Run a module on a host and return its result, failed or not."""
-        return self.modules(host, name, *words, **arguments)[host]
+        found = self.modules(host, name, *words, **arguments)
+        assert host in found, f"{name} on {host} gave no result"
+        return found[host]
 
     def enclosure(self, action: str, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the script that makes and enters the lab's namespaces."""

@@ -22,14 +22,6 @@ VM = "vm1"
 PARTITION = "predictive.tenancy.vm_partition"
 MIB = 1024**2
 CGROUP = "/sys/fs/cgroup/tenants.slice"
-# Each service that starts would bring the swap back, else; and its device stays as it is, since making it anew fails
-# while udev looks at it.
-KEEP = "/run/systemd/system/systemd-zram-setup@zram0.service.d"
-NO_SWAP = (
-    f"mkdir -p {KEEP}; printf '[Service]\\nExecStart=\\nExecStart=true\\nExecStop=\\n' > {KEEP}/keep.conf; "
-    "systemctl mask --runtime dev-zram0.swap; swapoff -a"
-)
-SWAP = f"rm -r {KEEP}; systemctl unmask --runtime dev-zram0.swap; swapon --priority 100 /dev/zram0"
 
 
 def inside(instance: str, user: str = "0:0") -> str:
@@ -63,6 +55,7 @@ MISSING = tenant("missing", sandbox=sandbox("/bin/no_such_program"))
 
 
 def call(lab: Lab, module: str, *words: str, **arguments: Any) -> dict[str, Any]:
+    """Run a module of the collection on the VM and return its result, failed or not."""
     return lab.module(VM, f"predictive.tenancy.{module}", *words, **arguments)
 
 
@@ -205,17 +198,17 @@ def test_memory_high_slows_and_swaps_and_ends_nothing(lab: Lab) -> None:
 
 
 def test_a_neighbours_hunger_leaves_protected_memory(lab: Lab) -> None:
-    """One tenant takes 100 MB more, while all of them together may hold no more than they do now."""
+    """One tenant takes 150 MB more, while all of them together may hold no more than they do now."""
     names = ("steady", "burn")
     limit = f"{CGROUP}/memory.high"
     # Those that end and begin again would make all figures random.
     lab.ssh(VM, "systemctl stop " + " ".join(f"tenancy-gvisor@{name}.service" for name in ("hog", "bomb", "missing")))
     before = {name: int(read(lab, name, "memory.current")[0]) for name in names}
-    feed = "head -c 100000000 /dev/zero | tail -n 1 | sleep 99"
+    feed = "head -c 150000000 /dev/zero | tail -n 1 | sleep 99"
     eat = f"systemd-run -q -u eater --slice=tenants-greedy.slice sh -c '{feed}'"
     sizes = [f"{CGROUP}/tenants-greedy.slice/memory.{name}" for name in ("current", "swap.current")]
     press = f"cat {CGROUP}/memory.current > {limit}; echo max > {CGROUP}/tenants-greedy.slice/memory.high; {eat}"
-    grown = f"[ $(($(cat {sizes[0]}) + $(cat {sizes[1]}))) -gt 100000000 ]"
+    grown = f"[ $(($(cat {sizes[0]}) + $(cat {sizes[1]}))) -gt 150000000 ]"
     wait = f"for _ in $(seq 120); do {grown} && break; sleep 0.5; done; cat {' '.join(sizes)}"
     with meanwhile(lab, VM, press, f"systemctl stop eater; echo max > {limit}"):
         held, swapped = map(int, lab.ssh(VM, wait).split())
@@ -223,9 +216,9 @@ def test_a_neighbours_hunger_leaves_protected_memory(lab: Lab) -> None:
     print(f"greedy: {(held + swapped) / MIB:.0f} MiB taken, of which it holds {held / MIB:.1f}")
     for name, protected in zip(names, ("16 MiB", "nothing")):
         print(f"{name}: {protected} protected, {before[name] / MIB:.1f} MiB before, {after[name] / MIB:.1f} MiB after")
-    assert held + swapped > 100_000_000
+    assert held + swapped > 150_000_000
     assert after["steady"] >= 0.95 * min(before["steady"], 16 * MIB)
-    assert after["burn"] < 0.8 * before["burn"]
+    assert after["burn"] < 0.7 * before["burn"]
 
 
 def test_a_pid_bomb_is_held(lab: Lab, measured: dict[str, dict[str, Any]]) -> None:
@@ -486,6 +479,14 @@ while True:
     taken.append(b"x" * max(0, (left - 16000) * 768))
     time.sleep(0.2)
 """
+# Each service that starts would bring the swap back, else; and its device stays as it is, since making it anew fails
+# while udev looks at it.
+KEEP = "/run/systemd/system/systemd-zram-setup@zram0.service.d"
+NO_SWAP = (
+    f"mkdir -p {KEEP}; printf '[Service]\\nExecStart=\\nExecStart=true\\nExecStop=\\n' > {KEEP}/keep.conf; "
+    "systemctl mask --runtime dev-zram0.swap; swapoff -a"
+)
+SWAP = f"rm -r {KEEP}; systemctl unmask --runtime dev-zram0.swap; swapon --priority 100 /dev/zram0"
 # How it looks where systemd has mounted the hierarchies of cgroup v1.
 LEGACY = """#!/bin/sh
 exec unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup; exec python3 "$@"' python3 "$@"

@@ -77,9 +77,10 @@ def _wish(item: Mapping[str, Any], host: Host, present: Record | None) -> Wish:
         if sandbox.runtime not in _KNOWN.get(tier, RUNTIMES):
             raise InputError(f"the tier {tier} is not known to {sandbox.runtime}", hint="use frozen")
         created, expires = _times(item, host, present)
-        state = item.get("state") or "present"
-        if state == "absent" or (expires and parse_time(expires) <= host.now):
+        if item.get("state") == "absent":
             return Wish(name, "absent", Limits(), None)
+        if expires and parse_time(expires) <= host.now:
+            return Wish(name, "absent", Limits(), None, expires_at=expires)
         priority = 50 if item.get("priority") is None else item["priority"]
         limits, warmup = limits_from(item), _warmup(item, tier)
         rehearse = _rehearse(item, tier, sandbox.runtime)
@@ -97,10 +98,10 @@ def _wishes(
         try:
             if label in wishes:
                 raise InputError("is listed twice", item=label)
-            wishes[label] = _wish(item, host, present.get(label))
-            if wishes[label].state == "absent" and item.get("state") != "absent":
+            wish = wishes[label] = _wish(item, host, present.get(label))
+            if wish.state == "absent" and wish.expires_at:
                 done = "given up" if label in present else "not made"
-                outcome.note(label, f"{done}: its time was over at {format_time(parse_time(item['expires_at']))}")
+                outcome.note(label, f"{done}: its time was over at {wish.expires_at}")
         except TenancyError as error:
             outcome.fail(label, error)
     return list(wishes.values())
